@@ -1,0 +1,43 @@
+// Every limit of the system, with its arithmetic. A peer, a file or a flag that
+// asks for more is refused with an error that names the limit.
+#ifndef TERSE_COMMON_BASE_LIMITS_H_
+#define TERSE_COMMON_BASE_LIMITS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace terse {
+
+// Elements of a block, the unit of codec, round, update and frame. 2^18 floats
+// are 1 MiB: a block and its sum stay in a level-2 cache, and the 28 bytes of
+// frame header and scale cost 0.00085 bits per element. Part of the format:
+// weights_sha256 and per-block scales depend on it.
+inline constexpr size_t kBlockElementsMax = size_t{1} << 18;
+
+// Payload of one frame: a 500 MB tensor in one piece passes, a corrupt length
+// does not take the machine's memory.
+inline constexpr size_t kFramePayloadBytesMax = size_t{1} << 30;
+
+// Payload of a frame before its sender has been admitted (join messages only).
+inline constexpr size_t kUnadmittedPayloadBytesMax = size_t{1} << 16;
+
+// Payload of a block's frame: fp32 elements and 64 bytes of codec header.
+inline constexpr size_t kBlockPayloadBytesMax = kBlockElementsMax * 4 + 64;
+
+// Bytes a link queues for one peer: twelve steps of a 20-million-parameter fp32
+// job (80 MB each) before Send reports ResourceExhausted.
+inline constexpr size_t kOutboxBytesMax = size_t{1} << 30;
+
+inline constexpr uint32_t kWorkersMax = 4096;
+inline constexpr uint32_t kServersMax = 1024;
+
+// 2^32 blocks would be 10^15 parameters; a plan is checked against these.
+inline constexpr uint32_t kTensorsMax = 1u << 20;
+inline constexpr uint32_t kBlocksMax = 1u << 24;
+
+// A job file is read whole into memory.
+inline constexpr size_t kJobFileBytesMax = size_t{1} << 20;
+
+}  // namespace terse
+
+#endif  // TERSE_COMMON_BASE_LIMITS_H_

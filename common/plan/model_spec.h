@@ -1,0 +1,85 @@
+// A model as a table of layers and tensors, without torch: what the server
+// needs to hold the weights, the worker to build the network, and `terse
+// inspect` to print.
+#ifndef TERSE_COMMON_PLAN_MODEL_SPEC_H_
+#define TERSE_COMMON_PLAN_MODEL_SPEC_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proto/job.pb.h"
+
+namespace terse {
+
+using Shape = std::vector<uint64_t>;
+
+uint64_t ElementCount(const Shape& shape);  // 1 for an empty shape.
+
+struct TensorSpec {
+  enum class Role {
+    kWeight,     // Of a linear or convolution layer; first dimension: outputs.
+    kParameter,  // Bias, batch-norm scale and shift.
+    kBuffer,     // Batch-norm running mean and variance; not trained.
+  };
+  std::string name;  // "fc1.weight"
+  Shape shape;
+  Role role = Role::kWeight;
+  uint64_t fan_in = 0;      // Of weights: inputs of one output neuron.
+  uint64_t fan_out = 0;     // As BinaryConnect counts: outputs x kernel area.
+  float initial_value = 0;  // Of parameters and buffers.
+};
+
+struct LayerSpec {
+  enum class Kind {
+    kConv,
+    kLinear,  // Flattens its input.
+    kBatchNorm,
+    kActivation,
+    kMaxPool,
+    kAveragePool,
+    kDropout,
+  };
+  std::string name;  // "conv1", "fc2", "bn1", "act3", "pool1", "drop1"
+  Kind kind = Kind::kLinear;
+  Shape input;  // Without the batch dimension.
+  Shape output;
+  uint64_t multiply_adds = 0;  // Per sample; a linear layer counts its bias.
+  // Indices into ModelSpec::tensors.
+  std::optional<uint32_t> weight;  // Batch norm: its scale.
+  std::optional<uint32_t> bias;    // Batch norm: its shift.
+  std::optional<uint32_t> running_mean;
+  std::optional<uint32_t> running_var;
+  uint32_t kernel = 0;  // Convolution and pooling.
+  uint32_t stride = 0;
+  uint32_t padding = 0;
+  float epsilon = 0;      // Batch norm.
+  float momentum = 0;     // Batch norm.
+  float probability = 0;  // Dropout.
+  Activation::Kind activation = Activation::RELU;
+};
+
+struct ModelSpec {
+  Shape input;
+  uint32_t classes = 0;
+  Model::Loss loss = Model::CROSS_ENTROPY;
+  std::vector<LayerSpec> layers;
+  std::vector<TensorSpec> tensors;  // In layer order; buffers among them.
+};
+
+// Errors: InvalidArgument (exit code 78), naming the layer whose input does not
+// fit, e.g. a pool larger than its picture.
+absl::StatusOr<ModelSpec> MakeModelSpec(const Job& job);
+
+// Shape of a sample and number of classes of the job's data.
+struct DataShape {
+  Shape sample;
+  uint32_t classes = 0;
+};
+DataShape DataShapeOf(const Data& data);
+
+}  // namespace terse
+
+#endif  // TERSE_COMMON_PLAN_MODEL_SPEC_H_

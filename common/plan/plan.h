@@ -1,0 +1,73 @@
+// What happens to every tensor of a job: its codec, its quantizer, its blocks
+// and the shards that hold them. Every process computes the same plan from the
+// job.
+#ifndef TERSE_COMMON_PLAN_PLAN_H_
+#define TERSE_COMMON_PLAN_PLAN_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/codec/codec.h"
+#include "common/plan/model_spec.h"
+#include "common/quantize/weight_quantizer.h"
+#include "proto/job.pb.h"
+
+namespace terse {
+
+// A run of consecutive elements of one tensor: the unit of codec, round, update
+// and frame. Blocks end at row boundaries where a row fits into a block, and do
+// not depend on the number of shards.
+struct BlockSpec {
+  uint32_t tensor = 0;
+  uint64_t first_index = 0;
+  uint32_t count = 0;
+  uint32_t shard = 0;
+};
+
+struct TensorPlan {
+  // Up. Null for buffers, which travel as fp32 and only for an evaluation.
+  std::shared_ptr<const Codec> codec;
+  bool error_feedback = false;
+  // Down. Null: fp32.
+  std::shared_ptr<const WeightQuantizer> quantizer;
+  // BlockSpecs [first_block, first_block + block_count).
+  uint32_t first_block = 0;
+  uint32_t block_count = 0;
+  uint64_t row_elements = 0;  // Elements of one output; see QuantizeArgs.
+
+  float initial_max = 0;   // Weights start uniform in [-max, max).
+  float update_scale = 1;  // See UpdateArgs.
+  float weight_max = 0;    // See UpdateArgs; infinity: not clipped.
+  float weight_decay = 0;
+};
+
+struct Plan {
+  ModelSpec model;
+  std::vector<TensorPlan> tensors;  // As model.tensors.
+  std::vector<BlockSpec> blocks;    // By tensor, then by first_index.
+
+  uint64_t ParameterCount() const;  // Without buffers.
+  bool IsBuffer(uint32_t tensor) const {
+    return model.tensors[tensor].role == TensorSpec::Role::kBuffer;
+  }
+  // Blocks of parameters (or of buffers) that `shard` holds, in block order.
+  std::vector<uint32_t> BlocksOf(uint32_t shard, bool buffers) const;
+};
+
+// Errors: InvalidArgument (exit code 78).
+absl::StatusOr<Plan> MakePlan(const Job& job);
+
+// The initial values of a block: a function of (seed, tensor, element).
+void InitializeBlock(const Plan& plan, uint32_t block, uint64_t seed,
+                     std::span<float> values);
+
+// Whether `name` matches the glob `pattern` (* any run of characters, ? one).
+bool GlobMatches(std::string_view pattern, std::string_view name);
+
+}  // namespace terse
+
+#endif  // TERSE_COMMON_PLAN_PLAN_H_

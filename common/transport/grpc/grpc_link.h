@@ -1,0 +1,27 @@
+// Links over gRPC: one bidirectional stream for each connection, raw byte
+// buffers, frames cut into chunks so that no message limit is ever met.
+#ifndef TERSE_COMMON_TRANSPORT_GRPC_GRPC_LINK_H_
+#define TERSE_COMMON_TRANSPORT_GRPC_GRPC_LINK_H_
+
+#include <memory>
+#include <string>
+
+#include "common/transport/link.h"
+
+namespace terse {
+
+struct GrpcLinkOptions {
+  // "host:port" to listen on, port 0 for any; empty: only connects.
+  std::string listen_address;
+  // Several frames or a part of one travel in a message of about this size.
+  size_t chunk_bytes = size_t{1} << 20;
+};
+
+// `sink` must outlive the link.
+// Errors: Unavailable (the address cannot be bound; the message names it).
+absl::StatusOr<std::unique_ptr<Link>> MakeGrpcLink(
+    const GrpcLinkOptions& options, FrameSink& sink);
+
+}  // namespace terse
+
+#endif  // TERSE_COMMON_TRANSPORT_GRPC_GRPC_LINK_H_
