@@ -27,3 +27,24 @@ function(terse_test_directory name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
   terse_test(${name} SOURCES ${sources} DEPS ${ARG_DEPS} LABELS ${ARG_LABELS})
 endfunction()
+
+# terse_fuzz(NAME SOURCES ... DEPS ...): SOURCES define LLVMFuzzerTestOneInput.
+# With TERSE_FUZZ a libFuzzer program; otherwise a program that replays files,
+# so that every build runs the corpus. ctest replays tests/fuzz/corpus/NAME.
+function(terse_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  if(TERSE_FUZZ)
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME ${name} COMMAND ${name} -runs=0 ${corpus})
+  else()
+    add_executable(${name} ${ARG_SOURCES}
+                   ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+    add_test(NAME ${name} COMMAND ${name} ${corpus})
+  endif()
+  set_target_properties(${name} PROPERTIES
+                        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  set_tests_properties(${name} PROPERTIES LABELS fuzz)
+endfunction()
