@@ -52,7 +52,7 @@ absl::Status SetKernelTarget(std::string_view name) {
   }
   AllTargets();
   hwy::SetSupportedTargetsForTest(pinned);
-  hwy::GetChosenTarget().Update();
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   return absl::OkStatus();
 }
 
