@@ -54,10 +54,17 @@ class FrameAssembler {
                       const std::function<absl::Status(Frame)>& on_frame);
 
  private:
+  // Take what they need from the front of `bytes`.
+  absl::Status AppendHeader(std::span<const std::byte>& bytes);
+  void AppendPayload(std::span<const std::byte>& bytes);
+  absl::Status Complete(const std::function<absl::Status(Frame)>& on_frame);
+
   size_t payload_bytes_max_;
   FrameHeader header_;
   size_t header_filled_ = 0;
   Frame frame_;
+  // As the header declares it; the buffer may be shorter until bytes come.
+  size_t payload_bytes_ = 0;
   size_t payload_filled_ = 0;
   absl::Status failed_;
 };
