@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "common/kernels/target.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/kernels/optimizer_kernels.cc"
 #include "hwy/foreach_target.h"
@@ -165,6 +167,9 @@ HWY_EXPORT(ClippedSquares);
 
 void SgdUpdate(const SgdConstants& constants, std::span<const float> gradient,
                std::span<float> weights) {
+  if (ScalarKernelsForced()) {
+    return reference::SgdUpdate(constants, gradient, weights);
+  }
   HWY_DYNAMIC_DISPATCH(SgdUpdate)
   (constants, gradient.data(), weights.data(), weights.size());
 }
@@ -172,6 +177,10 @@ void SgdUpdate(const SgdConstants& constants, std::span<const float> gradient,
 void MomentumUpdate(const SgdConstants& constants, bool nesterov,
                     std::span<const float> gradient, std::span<float> weights,
                     std::span<float> momentum) {
+  if (ScalarKernelsForced()) {
+    return reference::MomentumUpdate(constants, nesterov, gradient, weights,
+                                     momentum);
+  }
   HWY_DYNAMIC_DISPATCH(MomentumUpdate)
   (constants, nesterov, gradient.data(), weights.data(), momentum.data(),
    weights.size());
@@ -180,12 +189,16 @@ void MomentumUpdate(const SgdConstants& constants, bool nesterov,
 void AdamUpdate(const AdamConstants& constants, std::span<const float> gradient,
                 std::span<float> weights, std::span<float> m,
                 std::span<float> v) {
+  if (ScalarKernelsForced()) {
+    return reference::AdamUpdate(constants, gradient, weights, m, v);
+  }
   HWY_DYNAMIC_DISPATCH(AdamUpdate)
   (constants, gradient.data(), weights.data(), m.data(), v.data(),
    weights.size());
 }
 
 double ClippedSquares(std::span<const float> values, float bound) {
+  if (ScalarKernelsForced()) return reference::ClippedSquares(values, bound);
   return HWY_DYNAMIC_DISPATCH(ClippedSquares)(values.data(), values.size(),
                                               bound);
 }

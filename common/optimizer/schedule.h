@@ -9,7 +9,14 @@
 namespace terse {
 
 // The learning rate of step `step` (from 0) of `steps_total`, with
-// `steps_per_epoch` steps in an epoch. Epochs in the options may be fractions.
+// `steps_per_epoch` steps in an epoch. Epochs in the options may be fractions
+// and are rounded to steps.
+//   warm-up of W steps: step s < W takes (s + 1) / W of the rate, so that the
+//     first step is not lost and step W - 1 has all of it
+//   exponential, cosine: from there down to final_learning_rate, which the last
+//     step has exactly
+//   step: `factor` for each milestone from that step on, during warm-up too
+// The same bits on every machine.
 float LearningRate(const Optimizer& options, uint64_t step,
                    uint64_t steps_total, uint64_t steps_per_epoch);
 
