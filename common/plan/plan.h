@@ -48,7 +48,8 @@ struct TensorPlan {
 struct Plan {
   ModelSpec model;
   std::vector<TensorPlan> tensors;  // As model.tensors.
-  std::vector<BlockSpec> blocks;    // By tensor, then by first_index.
+  // Parameters, then buffers; each by tensor, then by first_index.
+  std::vector<BlockSpec> blocks;
 
   uint64_t ParameterCount() const;  // Without buffers.
   bool IsBuffer(uint32_t tensor) const {

@@ -1,0 +1,206 @@
+#include "common/plan/plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/codec/factory.h"
+#include "common/config/names.h"
+#include "common/optimizer/schedule.h"
+#include "common/plan/blocks.h"
+
+namespace terse {
+namespace {
+
+using Role = TensorSpec::Role;
+
+// Index of the last of `rules` that matches `name`; -1: none does.
+template <typename Rules>
+int LastMatch(const Rules& rules, const std::string& name) {
+  for (int i = rules.size() - 1; i >= 0; --i) {
+    if (GlobMatches(rules[i].match(), name)) return i;
+  }
+  return -1;
+}
+
+// Every rule must match something that it can apply to: a misspelt pattern
+// would otherwise train another network than the one asked for.
+template <typename Rules>
+absl::Status CheckRules(const Rules& rules, const std::string& path,
+                        const std::string& what,
+                        const std::vector<std::string>& names) {
+  for (int i = 0; i < rules.size(); ++i) {
+    bool matches = false;
+    for (const std::string& name : names) {
+      matches = matches || GlobMatches(rules[i].match(), name);
+    }
+    if (matches) continue;
+    std::string nearest;
+    size_t nearest_distance = std::numeric_limits<size_t>::max();
+    for (const std::string& name : names) {
+      const size_t distance = EditDistance(rules[i].match(), name);
+      if (distance < nearest_distance) {
+        nearest = name;
+        nearest_distance = distance;
+      }
+    }
+    return WithExitCode(
+        absl::InvalidArgumentError(absl::StrCat(
+            path, ".", i, ".match: '", ForMessage(rules[i].match()),
+            "' matches no ", what, "; the nearest is '", nearest, "'")),
+        ExitCode::kBadJob);
+  }
+  return absl::OkStatus();
+}
+
+class Planner {
+ public:
+  Planner(const Job& job, ModelSpec model) : job_(job) {
+    plan_.model = std::move(model);
+  }
+
+  absl::StatusOr<Plan> Make() {
+    TERSE_RETURN_IF_ERROR(CheckAllRules());
+    for (const TensorSpec& spec : plan_.model.tensors) {
+      TensorPlan tensor = {
+          .row_elements = spec.role == Role::kWeight ? spec.fan_in : 1,
+          .weight_max = std::numeric_limits<float>::infinity()};
+      if (spec.role != Role::kBuffer) {
+        TERSE_RETURN_IF_ERROR(ChooseCodec(spec, tensor));
+      }
+      if (spec.role == Role::kWeight) {
+        TERSE_RETURN_IF_ERROR(ChooseQuantizer(spec, tensor));
+      }
+      plan_.tensors.push_back(std::move(tensor));
+    }
+    TERSE_RETURN_IF_ERROR(CutBlocks(plan_));
+    TERSE_RETURN_IF_ERROR(DealBlocks(job_.cluster().servers(), plan_));
+    return std::move(plan_);
+  }
+
+ private:
+  absl::Status CheckAllRules() const {
+    std::vector<std::string> weights, parameters;
+    for (const TensorSpec& spec : plan_.model.tensors) {
+      if (spec.role == Role::kWeight) weights.push_back(spec.name);
+      if (spec.role != Role::kBuffer) parameters.push_back(spec.name);
+    }
+    TERSE_RETURN_IF_ERROR(CheckRules(job_.quantize().rules(), "quantize.rules",
+                                     "weight of a layer", weights));
+    return CheckRules(job_.compress().rules(), "compress.rules", "parameter",
+                      parameters);
+  }
+
+  absl::Status ChooseCodec(const TensorSpec& spec, TensorPlan& tensor) {
+    const Compress& compress = job_.compress();
+    const bool small =
+        ElementCount(spec.shape) < compress.small_tensor_elements();
+    const int rule = LastMatch(compress.rules(), spec.name);
+    const GradientCodec options = rule >= 0 ? compress.rules(rule).gradient()
+                                  : small   ? GradientCodec()
+                                            : compress.gradient();
+    tensor.error_feedback =
+        options.error_feedback() && options.kind() != GradientCodec::NONE;
+    std::shared_ptr<const Codec>& codec = codecs_[options.SerializeAsString()];
+    if (codec == nullptr) {
+      absl::StatusOr<std::unique_ptr<Codec>> made = MakeCodec(options);
+      if (!made.ok()) return BadJob("compress", made.status());
+      codec = *std::move(made);
+    }
+    tensor.codec = codec;
+    return absl::OkStatus();
+  }
+
+  absl::Status ChooseQuantizer(const TensorSpec& spec, TensorPlan& tensor) {
+    const Quantize& quantize = job_.quantize();
+    const int rule = LastMatch(quantize.rules(), spec.name);
+    const WeightQuantization& options =
+        rule >= 0 ? quantize.rules(rule).weights() : quantize.weights();
+    std::shared_ptr<const WeightQuantizer>& quantizer =
+        quantizers_[options.SerializeAsString()];
+    if (quantizer == nullptr) {
+      auto made = MakeWeightQuantizer(options);
+      if (!made.ok()) return BadJob("quantize", made.status());
+      quantizer = *std::move(made);
+    }
+    tensor.quantizer = quantizer;
+    tensor.weight_decay = job_.optimizer().weight_decay();
+
+    const bool binary_connect =
+        options.kind() == WeightQuantization::BINARYCONNECT ||
+        options.kind() == WeightQuantization::BINARYCONNECT_STOCHASTIC;
+    if (quantizer != nullptr) tensor.weight_max = 1;
+    // BinaryConnect starts from the whole of what its clip allows; the others
+    // keep the variance of the activations (He et al. 2015, 1502.01852).
+    tensor.initial_max =
+        binary_connect
+            ? 1.0f
+            : static_cast<float>(std::sqrt(6.0 / double(spec.fan_in)));
+    const bool scaled =
+        quantize.update_scale() == Quantize::GLOROT ||
+        (quantize.update_scale() == Quantize::AUTO && binary_connect);
+    if (quantizer != nullptr && scaled) {
+      tensor.update_scale =
+          GlorotUpdateScale(job_.optimizer(), spec.fan_in, spec.fan_out);
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status BadJob(const char* path, const absl::Status& status) {
+    return WithExitCode(Annotate(status, path), ExitCode::kBadJob);
+  }
+
+  const Job& job_;
+  Plan plan_;
+  // One object for all tensors that ask for the same.
+  std::map<std::string, std::shared_ptr<const Codec>> codecs_;
+  std::map<std::string, std::shared_ptr<const WeightQuantizer>> quantizers_;
+};
+
+}  // namespace
+
+uint64_t Plan::ParameterCount() const {
+  uint64_t count = 0;
+  for (const TensorSpec& spec : model.tensors) {
+    if (spec.role != Role::kBuffer) count += ElementCount(spec.shape);
+  }
+  return count;
+}
+
+std::vector<uint32_t> Plan::BlocksOf(uint32_t shard, bool buffers) const {
+  std::vector<uint32_t> held;
+  for (uint32_t b = 0; b < blocks.size(); ++b) {
+    if (blocks[b].shard == shard && IsBuffer(blocks[b].tensor) == buffers) {
+      held.push_back(b);
+    }
+  }
+  return held;
+}
+
+absl::StatusOr<Plan> MakePlan(const Job& job) {
+  TERSE_ASSIGN_OR_RETURN(ModelSpec model, MakeModelSpec(job));
+  return Planner(job, std::move(model)).Make();
+}
+
+void InitializeBlock(const Plan& plan, uint32_t block, uint64_t seed,
+                     std::span<float> values) {
+  const BlockSpec& spec = plan.blocks[block];
+  TERSE_CHECK(values.size() == spec.count);
+  const TensorSpec& tensor = plan.model.tensors[spec.tensor];
+  if (tensor.role != Role::kWeight) {
+    std::fill(values.begin(), values.end(), tensor.initial_value);
+    return;
+  }
+  const uint64_t key = DrawKey(Draw::kInit, {seed, spec.tensor});
+  const float max = plan.tensors[spec.tensor].initial_max;
+  for (uint32_t i = 0; i < spec.count; ++i) {
+    values[i] = max * (2 * RandomUnit(key, spec.first_index + i) - 1);
+  }
+}
+
+}  // namespace terse
