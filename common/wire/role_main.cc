@@ -1,0 +1,110 @@
+#include "common/wire/role_main.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+#include "common/kernels/target.h"
+
+namespace terse {
+namespace {
+
+std::atomic<int> stop_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+void OnSignal(int signal) { stop_signal.store(signal); }
+
+absl::Status DiskError(const std::string& what, const std::string& path) {
+  return WithExitCode(absl::UnavailableError(absl::StrCat(
+                          "cannot ", what, " ", path, ": ", strerror(errno))),
+                      ExitCode::kDisk);
+}
+
+}  // namespace
+
+const std::atomic<int>& StopSignal() {
+  struct sigaction action = {};
+  action.sa_handler = OnSignal;
+  sigemptyset(&action.sa_mask);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    sigaction(signal, &action, nullptr);
+  }
+  signal(SIGPIPE, SIG_IGN);
+  return stop_signal;
+}
+
+std::string TokenFromEnvironment() {
+  const char* token = std::getenv("TERSE_TOKEN");
+  return token != nullptr ? token : "";
+}
+
+absl::Status ChooseKernelTarget(const std::string& name) {
+  if (name.empty() || ForceKernelTarget(name)) return absl::OkStatus();
+  return WithExitCode(
+      absl::InvalidArgumentError(absl::StrCat(
+          "--kernel-target: no target ", name, " here; use one of ",
+          absl::StrJoin(KernelTargetNames(), ", "))),
+      ExitCode::kBadCommandLine);
+}
+
+absl::Status WriteFileAtomically(const std::string& path,
+                                 const std::string& content) {
+  const std::string temporary = absl::StrCat(path, ".", getpid(), ".tmp");
+  std::FILE* file = std::fopen(temporary.c_str(), "wb");
+  if (file == nullptr) return DiskError("write", temporary);
+  const bool written =
+      std::fwrite(content.data(), 1, content.size(), file) == content.size() &&
+      std::fflush(file) == 0 && fsync(fileno(file)) == 0;
+  const absl::Status status =
+      written ? absl::OkStatus() : DiskError("write", temporary);
+  std::fclose(file);
+  if (!status.ok()) {
+    unlink(temporary.c_str());
+    return status;
+  }
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+    return DiskError("rename a file to", path);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<JsonLog>> JsonLog::Open(
+    const std::string& path) {
+  std::FILE* file = std::fopen(path.c_str(), "ae");
+  if (file == nullptr) return DiskError("open", path);
+  return std::unique_ptr<JsonLog>(new JsonLog(file));
+}
+
+JsonLog::~JsonLog() { std::fclose(file_); }
+
+void JsonLog::Write(const nlohmann::json& object) {
+  const std::string line = object.dump() + "\n";
+  std::fwrite(line.data(), 1, line.size(), file_);
+  std::fflush(file_);
+}
+
+absl::Status WriteReport(const nlohmann::json& report,
+                         const std::string& run_dir, const std::string& path) {
+  const std::string text = report.dump(2) + "\n";
+  if (!run_dir.empty()) {
+    TERSE_RETURN_IF_ERROR(WriteFileAtomically(run_dir + "/report.json", text));
+  }
+  return path.empty() ? absl::OkStatus() : WriteFileAtomically(path, text);
+}
+
+int ExitWith(const std::string& program, const absl::Status& status) {
+  if (!status.ok()) {
+    std::fprintf(stderr, "%s: %s\n", program.c_str(),
+                 std::string(status.message()).c_str());
+  }
+  return static_cast<int>(ExitCodeOf(status));
+}
+
+}  // namespace terse

@@ -1,0 +1,90 @@
+// The blocks one shard holds: shadow weights and optimizer state, and what is
+// done to them. Knows nothing of rounds, peers and time.
+#ifndef TERSE_SERVER_BLOCK_STORE_H_
+#define TERSE_SERVER_BLOCK_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "common/base/buffer.h"
+#include "common/optimizer/optimizer.h"
+#include "common/plan/plan.h"
+
+namespace terse {
+
+// A worker's part of a block's gradient.
+struct Contribution {
+  Buffer payload;
+  double weight = 0;  // Its share of the mean.
+};
+
+class BlockStore {
+ public:
+  // The initial weights of the parameter blocks that `shard` holds. `job` and
+  // `plan` must outlive the store.
+  BlockStore(const Job& job, const Plan& plan, uint32_t shard);
+
+  // Parameter blocks held here, ascending.
+  const std::vector<uint32_t>& blocks() const { return ids_; }
+  bool Holds(uint32_t block) const { return places_.contains(block); }
+
+  std::span<const float> Weights(uint32_t block) const;
+  std::span<float> MutableWeights(uint32_t block);
+  // One span for each of OptimizerStateNames.
+  std::vector<std::span<float>> State(uint32_t block);
+
+  // Errors: as Codec::Validate.
+  absl::Status Validate(uint32_t block, const Buffer& payload) const;
+
+  // Writes the weighted sum of the contributions, added in their order.
+  // Requires: every payload is valid; gradient.size() == the block's count.
+  void Aggregate(uint32_t block, std::span<const Contribution> contributions,
+                 std::span<float> gradient) const;
+
+  // Parts of the tensor's statistics; see WeightQuantizer.
+  TensorStats WeightStats(uint32_t block) const;
+  TensorStats GradientStats(uint32_t block, std::span<const float> gradient,
+                            const TensorStats& weight_stats) const;
+
+  // Carries the gradient from the quantized weights to the shadow weights.
+  void ChainRule(uint32_t block, const TensorStats& weight_stats,
+                 const TensorStats& gradient_stats,
+                 std::span<float> gradient) const;
+
+  // The block's part of the square of the global norm.
+  double SquareSum(std::span<const float> gradient) const;
+
+  void Update(uint32_t block, uint64_t step, float learning_rate,
+              float gradient_scale, std::span<const float> gradient);
+
+  // What travels down: codes, or fp32.
+  Buffer EncodeWeights(uint32_t block, uint64_t version,
+                       const TensorStats& weight_stats) const;
+
+  std::string Sha256(uint32_t block) const;
+
+ private:
+  struct Place {
+    size_t offset;  // Into every array below.
+    size_t count;
+  };
+
+  const TensorPlan& TensorOf(uint32_t block) const;
+  QuantizeArgs ArgsOf(uint32_t block, const TensorStats& weight_stats) const;
+
+  const Job& job_;
+  const Plan& plan_;
+  std::vector<uint32_t> ids_;
+  absl::flat_hash_map<uint32_t, Place> places_;
+  std::vector<float> weights_;
+  std::vector<std::vector<float>> state_;
+};
+
+}  // namespace terse
+
+#endif  // TERSE_SERVER_BLOCK_STORE_H_

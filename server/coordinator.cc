@@ -1,0 +1,283 @@
+#include "server/coordinator.h"
+
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/sha256.h"
+#include "common/base/status.h"
+
+namespace terse {
+namespace {
+
+constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
+
+double Ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+double Milliseconds(double ns) { return ns / 1e6; }
+
+}  // namespace
+
+Coordinator::Coordinator(const Job& job, const Plan& plan,
+                         std::function<void(const nlohmann::json&)> on_event)
+    : job_(job),
+      plan_(plan),
+      on_event_(std::move(on_event)),
+      parameters_(plan.ParameterCount()),
+      ready_(job.cluster().workers()),
+      bytes_sent_(job.cluster().workers()),
+      bytes_received_(job.cluster().workers()),
+      goodbyes_(job.cluster().workers()) {
+  digests_wanted_ =
+      ScopeOf(plan, wire::BlockStatistics::GRADIENT_NORM, 0).block_count;
+}
+
+absl::StatusOr<std::optional<Timeline>> Coordinator::OnReady(
+    uint32_t worker, const wire::Ready& ready) {
+  for (uint32_t other = 0; other < ready_.size(); ++other) {
+    if (ready_[other] &&
+        (ready_[other]->train_samples() != ready.train_samples() ||
+         ready_[other]->test_samples() != ready.test_samples())) {
+      return WithExitCode(absl::InvalidArgumentError(absl::StrCat(
+                              "worker ", worker, " has ", ready.train_samples(),
+                              " + ", ready.test_samples(), " samples, worker ",
+                              other, " has ", ready_[other]->train_samples(),
+                              " + ", ready_[other]->test_samples(),
+                              ": give all workers the same data")),
+                          ExitCode::kBadData);
+    }
+  }
+  if (!ready_[worker]) ++ready_count_;
+  ready_[worker] = ready;
+  if (ready_count_ < ready_.size()) return std::nullopt;
+  timeline_ = MakeTimeline(job_, ready.train_samples());
+  if (timeline_.steps_per_epoch == 0) {
+    return WithExitCode(
+        absl::InvalidArgumentError(absl::StrCat(
+            "a step of ", job_.cluster().workers(), " workers takes ",
+            uint64_t{job_.train().batch_size()} * job_.cluster().workers(),
+            " samples and the training set has ", ready.train_samples(),
+            ": lower train.batch_size or cluster.workers")),
+        ExitCode::kBadJob);
+  }
+  return timeline_;
+}
+
+void Coordinator::OnJoined(const std::string& role, uint32_t rank) {
+  on_event_({{"event", "joined"}, {"role", role}, {"rank", rank}});
+}
+
+void Coordinator::OnAbort(const absl::Status& reason) {
+  on_event_({{"event", "abort"}, {"reason", std::string(reason.message())}});
+}
+
+void Coordinator::OnStart(absl::Time now) {
+  started_ = now;
+  on_event_({{"event", "start"},
+             {"steps_total", timeline_.steps_total},
+             {"steps_per_epoch", timeline_.steps_per_epoch},
+             {"parameters", parameters_},
+             {"workers", job_.cluster().workers()},
+             {"servers", job_.cluster().servers()}});
+}
+
+void Coordinator::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
+                               const wire::StepReport& report) {
+  bytes_sent_[worker] = report.bytes_sent();
+  bytes_received_[worker] = report.bytes_received();
+  OpenStep& open = open_steps_[step];
+  if (open.parts.empty()) open.parts.resize(ready_.size());
+  if (open.parts[worker].samples == 0) ++open.reports;
+  open.parts[worker] = {report.loss_sum(), report.correct(), report.samples()};
+  while (!open_steps_.empty() &&
+         open_steps_.begin()->second.reports == ready_.size()) {
+    if (last_step_ % timeline_.steps_per_epoch == 0) epoch_ = {};
+    for (const LossSums& part : open_steps_.begin()->second.parts) {
+      for (LossSums* sums : {&window_, &epoch_}) {
+        sums->loss += part.loss;
+        sums->correct += part.correct;
+        sums->samples += part.samples;
+      }
+    }
+    open_steps_.erase(open_steps_.begin());
+    ++last_step_;
+  }
+  if (now - progress_emitted_ >= kProgressInterval && window_.samples > 0) {
+    EmitProgress(now);
+  }
+}
+
+double Coordinator::BitsPerElement(uint64_t bytes, uint64_t steps) const {
+  return Ratio(8.0 * static_cast<double>(bytes),
+               static_cast<double>(steps) * ready_.size() * parameters_);
+}
+
+void Coordinator::EmitProgress(absl::Time now) {
+  progress_emitted_ = now;
+  uint64_t up = 0;
+  uint64_t down = 0;
+  for (uint64_t bytes : bytes_sent_) up += bytes;
+  for (uint64_t bytes : bytes_received_) down += bytes;
+  const double seconds = absl::ToDoubleSeconds(now - started_);
+  // A worker counts its bytes when it reports step t, before it sends step t's.
+  const uint64_t steps_counted = std::max<uint64_t>(last_step_, 2) - 1;
+  on_event_({{"event", "progress"},
+             {"seconds", seconds},
+             {"step", last_step_},
+             {"epoch", Ratio(last_step_, timeline_.steps_per_epoch)},
+             {"train_loss", Ratio(window_.loss, window_.samples)},
+             {"train_accuracy", Ratio(window_.correct, window_.samples)},
+             {"steps_per_second", Ratio(last_step_, seconds)},
+             {"wire_bytes_up", up},
+             {"wire_bytes_down", down},
+             {"bits_per_element_up", BitsPerElement(up, steps_counted)},
+             {"bits_per_element_down", BitsPerElement(down, last_step_)}});
+  window_ = {};
+}
+
+absl::Status Coordinator::OnEvaluation(absl::Time now, uint32_t worker,
+                                       uint64_t version,
+                                       const wire::EvaluationReport& report) {
+  if (!timeline_.EvaluatesAt(version)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "evaluation of version ", version, " which is not evaluated"));
+  }
+  Evaluation& evaluation = evaluations_[version];
+  if (evaluation.parts.empty()) evaluation.parts.resize(ready_.size());
+  if (evaluation.parts[worker]) return absl::OkStatus();  // Counted before.
+  evaluation.parts[worker] = report;
+  if (++evaluation.received < ready_.size()) return absl::OkStatus();
+
+  double loss = 0;
+  uint64_t correct = 0;
+  uint64_t samples = 0;
+  for (const auto& part : evaluation.parts) {
+    loss += part->loss_sum();
+    correct += part->correct();
+    samples += part->samples();
+  }
+  test_loss_ = Ratio(loss, samples);
+  test_accuracy_ = Ratio(correct, samples);
+  if (window_.samples > 0) EmitProgress(now);
+  on_event_({{"event", "evaluation"},
+             {"seconds", absl::ToDoubleSeconds(now - started_)},
+             {"step", version},
+             {"epoch", Ratio(version, timeline_.steps_per_epoch)},
+             {"test_samples", samples},
+             {"test_loss", *test_loss_},
+             {"test_accuracy", *test_accuracy_}});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
+    uint64_t version, const wire::BlockStatistics& part) {
+  if (!wire::BlockStatistics::Kind_IsValid(part.kind()) ||
+      part.tensor() >= plan_.tensors.size()) {
+    return absl::InvalidArgumentError("statistics of an unknown kind");
+  }
+  const auto key = std::tuple(version, part.kind(), part.tensor());
+  const auto entry =
+      reductions_.try_emplace(key, ScopeOf(plan_, part.kind(), part.tensor()));
+  Reduction& reduction = entry.first->second;
+  for (const auto& record : part.records()) {
+    TERSE_RETURN_IF_ERROR(reduction.Add(record.block(), FromRecord(record)));
+  }
+  if (!reduction.complete()) return std::nullopt;
+  wire::BlockStatistics merged;
+  merged.set_kind(part.kind());
+  merged.set_tensor(part.tensor());
+  *merged.add_records() = ToRecord(0, reduction.Merged());
+  reductions_.erase(key);
+  return merged;
+}
+
+void Coordinator::OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye) {
+  if (!goodbyes_[worker]) ++goodbye_count_;
+  goodbyes_[worker] = goodbye;
+}
+
+absl::Status Coordinator::OnDigests(const wire::Digests& digests) {
+  for (const auto& record : digests.records()) {
+    if (record.block() >= digests_wanted_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("digest of unknown block ", record.block()));
+    }
+    digests_[record.block()] = record.sha256();
+  }
+  return absl::OkStatus();
+}
+
+bool Coordinator::Complete() const {
+  const auto last = evaluations_.find(timeline_.steps_total);
+  return goodbye_count_ == goodbyes_.size() &&
+         digests_.size() == digests_wanted_ && last != evaluations_.end() &&
+         last->second.received == ready_.size();
+}
+
+nlohmann::json Coordinator::TimesJson() const {
+  wire::StepTimes sums;
+  for (const auto& goodbye : goodbyes_) {
+    const wire::StepTimes& times = goodbye->times_total();
+    sums.set_total_ns(sums.total_ns() + times.total_ns());
+    sums.set_compute_ns(sums.compute_ns() + times.compute_ns());
+    sums.set_encode_ns(sums.encode_ns() + times.encode_ns());
+    sums.set_wait_ns(sums.wait_ns() + times.wait_ns());
+    sums.set_decode_ns(sums.decode_ns() + times.decode_ns());
+    sums.set_apply_ns(sums.apply_ns() + times.apply_ns());
+  }
+  const double steps =
+      static_cast<double>(timeline_.steps_total) * goodbyes_.size();
+  const auto mean = [steps](uint64_t ns) {
+    return Milliseconds(Ratio(static_cast<double>(ns), steps));
+  };
+  return {
+      {"total", mean(sums.total_ns())},   {"compute", mean(sums.compute_ns())},
+      {"encode", mean(sums.encode_ns())}, {"wait", mean(sums.wait_ns())},
+      {"decode", mean(sums.decode_ns())}, {"apply", mean(sums.apply_ns())}};
+}
+
+nlohmann::json Coordinator::Finish(absl::Time now) {
+  TERSE_CHECK(Complete());
+  uint64_t up = 0;
+  uint64_t down = 0;
+  std::vector<uint64_t> step_ns;
+  for (const auto& goodbye : goodbyes_) {
+    up += goodbye->bytes_sent();
+    down += goodbye->bytes_received();
+    step_ns.push_back(goodbye->step_p50_ns());
+  }
+  std::sort(step_ns.begin(), step_ns.end());
+  // Blocks do not depend on the number of servers, so this does not either.
+  Sha256 hash;
+  for (const auto& [block, digest] : digests_) hash.Update(digest);
+
+  const nlohmann::json report = {
+      {"job", job_.name()},
+      {"transport",
+       job_.cluster().transport() == Cluster::GRPC ? "grpc" : "memory"},
+      {"servers", job_.cluster().servers()},
+      {"workers", job_.cluster().workers()},
+      {"parameters", parameters_},
+      {"steps", timeline_.steps_total},
+      {"steps_per_epoch", timeline_.steps_per_epoch},
+      {"seconds", absl::ToDoubleSeconds(now - started_)},
+      {"step_ms_p50",
+       Milliseconds(static_cast<double>(step_ns[step_ns.size() / 2]))},
+      {"train_loss", Ratio(epoch_.loss, epoch_.samples)},
+      {"train_accuracy", Ratio(epoch_.correct, epoch_.samples)},
+      {"test_loss", *test_loss_},
+      {"test_accuracy", *test_accuracy_},
+      {"wire_bytes_up", up},
+      {"wire_bytes_down", down},
+      {"bits_per_element_up", BitsPerElement(up, timeline_.steps_total)},
+      {"bits_per_element_down", BitsPerElement(down, timeline_.steps_total)},
+      {"time_ms", TimesJson()},
+      {"weights_sha256", HexOf(hash.Finish())}};
+  on_event_({{"event", "finish"},
+             {"seconds", report["seconds"]},
+             {"test_accuracy", report["test_accuracy"]},
+             {"weights_sha256", report["weights_sha256"]}});
+  return report;
+}
+
+}  // namespace terse

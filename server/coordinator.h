@@ -1,0 +1,111 @@
+// What shard 0 does for the whole job beside its own blocks: counts the roles
+// in, merges statistics over shards, follows progress, collects the evaluations
+// and the end, writes the report. No clock, thread, socket or file.
+#ifndef TERSE_SERVER_COORDINATOR_H_
+#define TERSE_SERVER_COORDINATOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/plan/plan.h"
+#include "common/plan/timeline.h"
+#include "nlohmann/json.hpp"
+#include "proto/wire.pb.h"
+#include "server/reduction.h"
+
+namespace terse {
+
+class Coordinator {
+ public:
+  // `on_event` receives what happens, one JSON object each: start, progress,
+  // evaluation, finish.
+  Coordinator(const Job& job, const Plan& plan,
+              std::function<void(const nlohmann::json&)> on_event);
+
+  // Every worker tells the size of its data; when all have, and agree, the
+  // timeline is known.
+  // Errors: InvalidArgument (sizes differ, or too few samples for one step).
+  absl::StatusOr<std::optional<Timeline>> OnReady(uint32_t worker,
+                                                  const wire::Ready& ready);
+  void OnJoined(const std::string& role, uint32_t rank);
+  void OnStart(absl::Time now);
+  void OnAbort(const absl::Status& reason);
+
+  void OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
+                    const wire::StepReport& report);
+  absl::Status OnEvaluation(absl::Time now, uint32_t worker, uint64_t version,
+                            const wire::EvaluationReport& report);
+  void OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye);
+  absl::Status OnDigests(const wire::Digests& digests);
+
+  // A shard's part of a reduction; the merged record when it was the last.
+  absl::StatusOr<std::optional<wire::BlockStatistics>> OnReduce(
+      uint64_t version, const wire::BlockStatistics& part);
+
+  // Whether all evaluations, goodbyes and digests are in.
+  bool Complete() const;
+  // Requires: Complete(). Emits the finish event.
+  nlohmann::json Finish(absl::Time now);
+
+  uint64_t step() const { return last_step_; }
+
+ private:
+  struct LossSums {
+    double loss = 0;
+    uint64_t correct = 0;
+    uint64_t samples = 0;
+  };
+  // By worker, so that the sum does not depend on who reports first.
+  struct OpenStep {
+    std::vector<LossSums> parts;
+    uint32_t reports = 0;
+  };
+  struct Evaluation {
+    std::vector<std::optional<wire::EvaluationReport>> parts;
+    uint32_t received = 0;
+  };
+
+  void EmitProgress(absl::Time now);
+  double BitsPerElement(uint64_t bytes, uint64_t steps) const;
+  nlohmann::json TimesJson() const;
+
+  const Job& job_;
+  const Plan& plan_;
+  const std::function<void(const nlohmann::json&)> on_event_;
+  const uint64_t parameters_;
+  Timeline timeline_;
+  absl::Time started_;
+  absl::Time progress_emitted_ = absl::InfinitePast();
+
+  std::vector<std::optional<wire::Ready>> ready_;
+  uint32_t ready_count_ = 0;
+
+  std::map<uint64_t, OpenStep> open_steps_;  // Not all workers reported yet.
+  uint64_t last_step_ = 0;                   // Steps reported by everybody.
+  LossSums window_;                          // Since the last progress event.
+  LossSums epoch_;                           // The last epoch's.
+  std::vector<uint64_t> bytes_sent_;         // By worker.
+  std::vector<uint64_t> bytes_received_;
+
+  std::map<uint64_t, Evaluation> evaluations_;
+  std::optional<double> test_loss_;
+  std::optional<double> test_accuracy_;
+
+  std::map<std::tuple<uint64_t, StatisticsKind, uint32_t>, Reduction>
+      reductions_;
+  std::vector<std::optional<wire::Goodbye>> goodbyes_;
+  uint32_t goodbye_count_ = 0;
+  std::map<uint32_t, std::string> digests_;
+  size_t digests_wanted_ = 0;
+};
+
+}  // namespace terse
+
+#endif  // TERSE_SERVER_COORDINATOR_H_

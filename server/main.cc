@@ -1,0 +1,101 @@
+// terse-server: one shard of a job. Shard 0 is the coordinator and has the job;
+// the others and the workers need its address and the token (TERSE_TOKEN).
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "common/base/status.h"
+#include "common/config/job.h"
+#include "common/transport/grpc/grpc_link.h"
+#include "common/transport/inbox.h"
+#include "common/wire/event_loop.h"
+#include "common/wire/role_main.h"
+#include "server/server.h"
+
+namespace terse {
+namespace {
+
+constexpr char kProgram[] = "terse-server";
+
+struct Flags {
+  std::string job;
+  uint32_t shard = 0;
+  std::string coordinator;
+  std::string listen = "127.0.0.1:0";
+  std::string port_file;
+  std::string run_dir;
+  std::string report;
+  std::string kernel_target;
+};
+
+absl::Status Run(const Flags& flags) {
+  const std::atomic<int>& stop = StopSignal();
+  TERSE_RETURN_IF_ERROR(ChooseKernelTarget(flags.kernel_target));
+  ServerOptions options;
+  options.shard = flags.shard;
+  options.coordinator_address = flags.coordinator;
+  options.token = TokenFromEnvironment();
+  std::unique_ptr<JsonLog> events;
+  if (flags.shard == 0) {
+    TERSE_ASSIGN_OR_RETURN(options.job, ReadJobFile(flags.job, {}));
+    if (!flags.run_dir.empty()) {
+      TERSE_ASSIGN_OR_RETURN(events,
+                             JsonLog::Open(flags.run_dir + "/metrics.jsonl"));
+      options.on_event = [&events](const nlohmann::json& event) {
+        events->Write(event);
+      };
+    }
+  }
+  const SystemClock clock;
+  Inbox inbox(2 * kOutboxBytesMax);
+  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
+                         MakeGrpcLink({.listen_address = flags.listen}, inbox));
+  std::fprintf(stderr, "shard %u listening on %s\n", flags.shard,
+               link->Address().c_str());
+  if (!flags.port_file.empty()) {
+    TERSE_RETURN_IF_ERROR(
+        WriteFileAtomically(flags.port_file, link->Address() + "\n"));
+  }
+  Server server(std::move(options), *link, clock);
+  TERSE_RETURN_IF_ERROR(server.Start());
+  TERSE_RETURN_IF_ERROR(RunEventLoop(server, inbox, clock, stop));
+  if (flags.shard != 0) return absl::OkStatus();
+  return WriteReport(server.report(), flags.run_dir, flags.report);
+}
+
+int Main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app("One shard of a Terse job.", kProgram);
+  app.add_option("--job", flags.job, "job file; shard 0 only");
+  app.add_option("--shard", flags.shard, "which shard this is");
+  app.add_option("--coordinator", flags.coordinator,
+                 "HOST:PORT of shard 0; shards above 0 only");
+  app.add_option("--listen", flags.listen, "HOST:PORT, port 0 for any");
+  app.add_option("--port-file", flags.port_file,
+                 "where to write the address that is listened on");
+  app.add_option("--run-dir", flags.run_dir,
+                 "where metrics.jsonl and report.json go");
+  app.add_option("--report", flags.report, "a second place for the report");
+  app.add_option("--kernel-target", flags.kernel_target,
+                 "instruction set of the kernels");
+  app.set_version_flag("--version", TERSE_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0
+                                : static_cast<int>(ExitCode::kBadCommandLine);
+  }
+  const bool is_coordinator = flags.shard == 0;
+  if (is_coordinator == flags.job.empty() ||
+      is_coordinator != flags.coordinator.empty()) {
+    std::fprintf(stderr, "%s: shard 0 takes --job, the others --coordinator\n",
+                 kProgram);
+    return static_cast<int>(ExitCode::kBadCommandLine);
+  }
+  return ExitWith(kProgram, Run(flags));
+}
+
+}  // namespace
+}  // namespace terse
+
+int main(int argc, char** argv) { return terse::Main(argc, argv); }

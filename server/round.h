@@ -1,0 +1,55 @@
+// When a round of gradients closes and when a worker may go on: pure functions
+// of what is known, so that tests and the simulator decide exactly as the
+// server.
+#ifndef TERSE_SERVER_ROUND_H_
+#define TERSE_SERVER_ROUND_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "absl/time/time.h"
+#include "proto/job.pb.h"
+
+namespace terse {
+
+enum class RoundAction { kWait, kClose, kAbort };
+
+struct RoundDecision {
+  RoundAction action;
+  std::string reason;  // For people; logged when it changes.
+};
+
+struct RoundOptions {
+  uint32_t workers = 1;
+  // Contributions that close a round: all of `workers` in BSP, fewer with
+  // backup workers, one in SSP and async.
+  uint32_t quorum = 1;
+  // From the first contribution on.
+  absl::Duration timeout = absl::InfiniteDuration();
+};
+
+RoundOptions MakeRoundOptions(const Cluster& cluster);
+
+// One block's gradients of one step, as far as they have come.
+struct RoundState {
+  uint64_t step = 0;
+  uint32_t contributions = 0;
+  // Workers that can still contribute to this round, whether they have or not.
+  uint32_t live_workers = 0;
+  absl::Time opened = absl::InfinitePast();  // First contribution.
+};
+
+RoundDecision DecideRound(absl::Time now, const RoundState& round,
+                          const RoundOptions& options);
+
+// Whether a worker that has contributed `clocks[worker]` steps may have the
+// weights for its next one: always in async; in SSP while it is at most
+// `staleness_steps_max` ahead of the slowest; in BSP when all are as far. The
+// weights after the last step wait for everybody in every mode.
+RoundDecision DecideRelease(uint32_t worker, std::span<const uint64_t> clocks,
+                            uint64_t steps_total, const Cluster& cluster);
+
+}  // namespace terse
+
+#endif  // TERSE_SERVER_ROUND_H_

@@ -1,0 +1,474 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+#include "common/config/job.h"
+#include "common/wire/messages.h"
+
+namespace terse {
+namespace {
+
+std::string NameOf(wire::Join::Role role, uint32_t rank) {
+  return absl::StrCat(role == wire::Join::WORKER ? "worker " : "shard ", rank);
+}
+
+// Time does not tell how far a wrong token is right.
+bool SameToken(const std::string& a, const std::string& b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference |= static_cast<unsigned char>(a[i] ^ b[i]);
+  }
+  return difference == 0;
+}
+
+size_t LargestPayload(const Plan& plan) {
+  // Digests and statistics: at most 64 bytes a block.
+  size_t largest = kUnadmittedPayloadBytesMax + plan.blocks.size() * 64;
+  for (const BlockSpec& block : plan.blocks) {
+    const Codec* codec = plan.tensors[block.tensor].codec.get();
+    largest =
+        std::max(largest, codec != nullptr ? codec->MaxEncodedBytes(block.count)
+                                           : block.count * sizeof(float));
+  }
+  return largest;
+}
+
+}  // namespace
+
+Server::Server(ServerOptions options, Link& link, const Clock& clock)
+    : options_(std::move(options)), link_(link), clock_(clock) {}
+
+absl::Status Server::Start() {
+  join_deadline_ = clock_.Now() + options_.join_timeout;
+  if (coordinator()) {
+    TERSE_CHECK(options_.job.has_value());
+    return AdoptJob(*options_.job);
+  }
+  coordinator_peer_ =
+      link_.Connect(options_.coordinator_address, options_.join_timeout);
+  peers_[*coordinator_peer_] = {wire::Join::SHARD, 0, ""};
+  wire::Join join;
+  join.set_role(wire::Join::SHARD);
+  join.set_rank(options_.shard);
+  join.set_token(options_.token);
+  join.set_address(link_.Address());
+  Send(*coordinator_peer_, MakeMessage(wire::JOIN, join));
+  return absl::OkStatus();
+}
+
+absl::Status Server::AdoptJob(Job job) {
+  job_ = std::move(job);
+  job_yaml_ = PrintJob(*job_);
+  TERSE_ASSIGN_OR_RETURN(Plan plan, MakePlan(*job_));
+  TERSE_RETURN_IF_ERROR(CheckMode(*job_, plan));
+  plan_ = std::make_unique<Plan>(std::move(plan));
+  const uint32_t workers = job_->cluster().workers();
+  workers_.resize(workers);
+  said_goodbye_.resize(workers);
+  welcomed_.resize(workers);
+  shards_.resize(job_->cluster().servers());
+  join_deadline_ =
+      clock_.Now() + absl::Seconds(job_->cluster().join_timeout_seconds());
+  shard_ = std::make_unique<Shard>(
+      *job_, *plan_, options_.shard,
+      ShardOutput{
+          .send =
+              [this](uint32_t worker, Frame frame) {
+                if (workers_[worker]) Send(*workers_[worker], std::move(frame));
+              },
+          .reduce =
+              [this](uint64_t version, const wire::BlockStatistics& part) {
+                Reduce(version, part);
+              }});
+  if (coordinator()) {
+    coordinator_ = std::make_unique<Coordinator>(
+        *job_, *plan_,
+        options_.on_event ? options_.on_event : [](const nlohmann::json&) {});
+  }
+  for (auto& [peer, join] : std::exchange(early_joins_, {})) {
+    const absl::Status joined = OnJoin(peer, join);
+    if (!joined.ok()) Refuse(peer, joined);
+  }
+  return absl::OkStatus();
+}
+
+void Server::Send(PeerId peer, Frame frame) {
+  const absl::Status sent = link_.Send(peer, std::move(frame));
+  // A lost peer is heard of through OnPeerLost.
+  if (absl::IsResourceExhausted(sent) && !ended()) Abort(sent);
+}
+
+void Server::Broadcast(const Frame& frame) {
+  for (const auto& [peer, unused] : peers_) {
+    link_.Send(peer, frame).IgnoreError();
+  }
+}
+
+void Server::Refuse(PeerId id, const absl::Status& reason) {
+  link_.Send(id, MakeAbort(reason)).IgnoreError();
+  link_.Close(id);
+}
+
+void Server::OnFrame(PeerId id, Frame frame) {
+  const auto peer = peers_.find(id);
+  if (peer == peers_.end()) {
+    absl::Status joined = absl::PermissionDeniedError("a peer must join first");
+    if (frame.type == wire::JOIN) {
+      auto join = ParseMessage<wire::Join>(frame);
+      joined = join.ok() ? OnJoin(id, *join) : join.status();
+    }
+    if (!joined.ok()) Refuse(id, joined);
+    return;
+  }
+  if (ended()) return;
+  const std::string name = NameOf(peer->second.role, peer->second.rank);
+  if (frame.type == wire::ABORT) {
+    Abort(Annotate(StatusOfAbort(frame), name));
+    return;
+  }
+  const absl::Status handled = Dispatch(id, frame);
+  if (!handled.ok()) Abort(Annotate(handled, name));
+}
+
+absl::Status Server::Dispatch(PeerId id, Frame& frame) {
+  const Peer peer = peers_.at(id);
+  if (id == coordinator_peer_) return OnCoordinatorFrame(frame);
+  if (peer.role == wire::Join::SHARD) return OnShardFrame(peer.rank, frame);
+  return OnWorkerFrame(peer.rank, frame);
+}
+
+absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
+  if (!SameToken(join.token(), options_.token)) {
+    return absl::PermissionDeniedError("the job token is not this job's");
+  }
+  if (!job_) {
+    early_joins_.emplace_back(id, join);
+    return absl::OkStatus();
+  }
+  if (ended()) return absl::FailedPreconditionError("the job has ended");
+  return join.role() == wire::Join::SHARD ? AdmitShard(id, join)
+                                          : AdmitWorker(id, join);
+}
+
+absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
+  if (!coordinator()) {
+    return absl::InvalidArgumentError("shards join the coordinator, shard 0");
+  }
+  if (join.rank() == 0 || join.rank() >= shards_.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "shard ", join.rank(), " of a job with ", shards_.size(), " servers"));
+  }
+  if (shards_[join.rank()]) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("shard ", join.rank(), " has joined already"));
+  }
+  shards_[join.rank()] = id;
+  peers_[id] = {wire::Join::SHARD, join.rank(), join.address()};
+  link_.Admit(id, LargestPayload(*plan_));
+  wire::Welcome welcome;
+  welcome.set_rank(join.rank());
+  welcome.set_job_yaml(job_yaml_);
+  Send(id, MakeMessage(wire::WELCOME, welcome));
+  WelcomeWorkers();
+  return absl::OkStatus();
+}
+
+absl::Status Server::AdmitWorker(PeerId id, const wire::Join& join) {
+  uint32_t rank = join.rank();
+  if (!join.has_rank()) {
+    if (!coordinator()) {
+      return absl::InvalidArgumentError("the coordinator gives the ranks");
+    }
+    rank = static_cast<uint32_t>(
+        std::find(workers_.begin(), workers_.end(), std::nullopt) -
+        workers_.begin());
+    if (rank == workers_.size()) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the job has its ", workers_.size(), " workers already"));
+    }
+  }
+  if (rank >= workers_.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "worker ", rank, " of a job with ", workers_.size(), " workers"));
+  }
+  if (workers_[rank]) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("worker ", rank, " has joined already"));
+  }
+  workers_[rank] = id;
+  peers_[id] = {wire::Join::WORKER, rank, ""};
+  link_.Admit(id, LargestPayload(*plan_));
+  if (coordinator()) {
+    coordinator_->OnJoined("worker", rank);
+    WelcomeWorkers();
+    return absl::OkStatus();
+  }
+  wire::Welcome welcome;
+  welcome.set_rank(rank);
+  Send(id, MakeMessage(wire::WELCOME, welcome));
+  return absl::OkStatus();
+}
+
+void Server::WelcomeWorkers() {
+  for (uint32_t s = 1; s < shards_.size(); ++s) {
+    if (!shards_[s]) return;
+  }
+  wire::Welcome welcome;
+  welcome.set_job_yaml(job_yaml_);
+  welcome.add_shard_addresses(link_.Address());
+  for (uint32_t s = 1; s < shards_.size(); ++s) {
+    welcome.add_shard_addresses(peers_.at(*shards_[s]).address);
+  }
+  for (uint32_t w = 0; w < workers_.size(); ++w) {
+    if (!workers_[w] || welcomed_[w]) continue;
+    welcomed_[w] = true;
+    welcome.set_rank(w);
+    Send(*workers_[w], MakeMessage(wire::WELCOME, welcome));
+  }
+}
+
+absl::Status Server::CheckBlock(uint32_t block, bool buffer) const {
+  if (block >= plan_->blocks.size() ||
+      plan_->blocks[block].shard != options_.shard ||
+      plan_->IsBuffer(plan_->blocks[block].tensor) != buffer) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("block ", block, " is not one of this shard's"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
+  const absl::Time now = clock_.Now();
+  switch (frame.type) {
+    case wire::GRADIENT:
+      TERSE_RETURN_IF_ERROR(CheckBlock(frame.block, /*buffer=*/false));
+      return shard_->OnGradient(now, worker, frame.step, frame.block,
+                                std::move(frame.payload));
+    case wire::BUFFERS:
+      TERSE_RETURN_IF_ERROR(CheckBlock(frame.block, /*buffer=*/true));
+      return shard_->OnBuffers(worker, frame.step, frame.block,
+                               std::move(frame.payload));
+    case wire::STEP: {
+      TERSE_ASSIGN_OR_RETURN(const auto report,
+                             ParseMessage<wire::StepReport>(frame));
+      TERSE_RETURN_IF_ERROR(shard_->OnStepReport(worker, frame.step, report));
+      if (coordinator()) {
+        coordinator_->OnStepReport(now, worker, frame.step, report);
+      }
+      return absl::OkStatus();
+    }
+    case wire::GOODBYE:
+      return OnGoodbye(worker, frame);
+    default:
+      break;
+  }
+  if (coordinator() && frame.type == wire::READY) {
+    TERSE_ASSIGN_OR_RETURN(const auto ready, ParseMessage<wire::Ready>(frame));
+    TERSE_ASSIGN_OR_RETURN(const auto timeline,
+                           coordinator_->OnReady(worker, ready));
+    if (timeline && !started_) StartJob(*timeline);
+    return absl::OkStatus();
+  }
+  if (coordinator() && frame.type == wire::EVALUATION) {
+    TERSE_ASSIGN_OR_RETURN(const auto report,
+                           ParseMessage<wire::EvaluationReport>(frame));
+    TERSE_RETURN_IF_ERROR(
+        coordinator_->OnEvaluation(now, worker, frame.step, report));
+    CompleteIfDone();
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("frame of type ", frame.type, " from a worker"));
+}
+
+void Server::StartJob(const Timeline& timeline) {
+  started_ = true;
+  if (coordinator()) {
+    wire::Start start;
+    start.set_steps_total(timeline.steps_total);
+    start.set_steps_per_epoch(timeline.steps_per_epoch);
+    Broadcast(MakeMessage(wire::START, start));
+    coordinator_->OnStart(clock_.Now());
+  }
+  shard_->Start(timeline);
+}
+
+absl::Status Server::OnGoodbye(uint32_t worker, const Frame& frame) {
+  TERSE_ASSIGN_OR_RETURN(const auto goodbye,
+                         ParseMessage<wire::Goodbye>(frame));
+  said_goodbye_[worker] = true;
+  if (coordinator()) coordinator_->OnGoodbye(worker, goodbye);
+  if (std::find(said_goodbye_.begin(), said_goodbye_.end(), false) !=
+      said_goodbye_.end()) {
+    return absl::OkStatus();
+  }
+  wire::Digests digests;
+  for (uint32_t block : shard_->store().blocks()) {
+    wire::Digests::Record* record = digests.add_records();
+    record->set_block(block);
+    record->set_sha256(shard_->store().Sha256(block));
+  }
+  if (!coordinator()) {
+    Send(*coordinator_peer_, MakeMessage(wire::DIGESTS, digests));
+    return absl::OkStatus();
+  }
+  TERSE_RETURN_IF_ERROR(coordinator_->OnDigests(digests));
+  CompleteIfDone();
+  return absl::OkStatus();
+}
+
+absl::Status Server::OnShardFrame(uint32_t shard, const Frame& frame) {
+  if (frame.type == wire::REDUCE) {
+    TERSE_ASSIGN_OR_RETURN(const auto part,
+                           ParseMessage<wire::BlockStatistics>(frame));
+    for (const auto& record : part.records()) {
+      if (record.block() >= plan_->blocks.size() ||
+          plan_->blocks[record.block()].shard != shard) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "statistics of block ", record.block(), ", another shard's"));
+      }
+    }
+    Reduce(frame.step, part);
+    return absl::OkStatus();
+  }
+  if (frame.type == wire::DIGESTS) {
+    TERSE_ASSIGN_OR_RETURN(const auto digests,
+                           ParseMessage<wire::Digests>(frame));
+    TERSE_RETURN_IF_ERROR(coordinator_->OnDigests(digests));
+    CompleteIfDone();
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("frame of type ", frame.type, " from a shard"));
+}
+
+absl::Status Server::OnCoordinatorFrame(const Frame& frame) {
+  switch (frame.type) {
+    case wire::WELCOME: {
+      TERSE_ASSIGN_OR_RETURN(const auto welcome,
+                             ParseMessage<wire::Welcome>(frame));
+      TERSE_ASSIGN_OR_RETURN(
+          Job job, ParseJob(welcome.job_yaml(), "the coordinator's job", {}));
+      return AdoptJob(std::move(job));
+    }
+    case wire::START: {
+      TERSE_ASSIGN_OR_RETURN(const auto start,
+                             ParseMessage<wire::Start>(frame));
+      if (!job_ || started_) break;
+      Timeline timeline = MakeTimeline(*job_, 0);
+      timeline.steps_total = start.steps_total();
+      timeline.steps_per_epoch = start.steps_per_epoch();
+      timeline.evaluate_every_steps =
+          job_->train().evaluate_every_epochs() * start.steps_per_epoch();
+      StartJob(timeline);
+      return absl::OkStatus();
+    }
+    case wire::REDUCED: {
+      TERSE_ASSIGN_OR_RETURN(const auto merged,
+                             ParseMessage<wire::BlockStatistics>(frame));
+      if (!started_) break;
+      return shard_->OnReduced(frame.step, merged);
+    }
+    case wire::FINISH:
+      Finish();
+      return absl::OkStatus();
+    default:
+      break;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("frame of type ", frame.type, " from the coordinator"));
+}
+
+void Server::Reduce(uint64_t version, const wire::BlockStatistics& part) {
+  if (!coordinator()) {
+    Send(*coordinator_peer_, MakeMessage(wire::REDUCE, part, version));
+    return;
+  }
+  const auto merged = coordinator_->OnReduce(version, part);
+  if (!merged.ok()) {
+    Abort(merged.status());
+    return;
+  }
+  if (!*merged) return;
+  const ReductionScope scope = ScopeOf(*plan_, part.kind(), part.tensor());
+  std::vector<bool> asked(shards_.size());
+  for (uint32_t i = 0; i < scope.block_count; ++i) {
+    asked[plan_->blocks[scope.first_block + i].shard] = true;
+  }
+  const Frame frame = MakeMessage(wire::REDUCED, **merged, version);
+  for (uint32_t s = 1; s < shards_.size(); ++s) {
+    if (asked[s]) Send(*shards_[s], frame);
+  }
+  if (!asked[0]) return;
+  const absl::Status resolved = shard_->OnReduced(version, **merged);
+  if (!resolved.ok()) Abort(resolved);
+}
+
+void Server::CompleteIfDone() {
+  if (ended() || !started_ || !coordinator_->Complete()) return;
+  report_ = coordinator_->Finish(clock_.Now());
+  Broadcast(MakeFrame(wire::FINISH, 0, 0, {}));
+  Finish();
+}
+
+void Server::Finish() {
+  result_ = absl::OkStatus();
+  if (coordinator_peer_) {
+    link_.Close(*coordinator_peer_);
+    peers_.erase(*coordinator_peer_);
+  }
+}
+
+void Server::Abort(const absl::Status& reason) {
+  if (ended()) return;
+  result_ = reason;
+  Broadcast(MakeAbort(reason));
+  if (coordinator_) coordinator_->OnAbort(reason);
+}
+
+void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
+  const auto found = peers_.find(id);
+  if (found == peers_.end()) {
+    std::erase_if(early_joins_,
+                  [id](const auto& join) { return join.first == id; });
+    return;
+  }
+  const Peer peer = found->second;
+  peers_.erase(found);
+  if (peer.role == wire::Join::WORKER) workers_[peer.rank].reset();
+  if (ended()) return;
+  if (peer.role == wire::Join::WORKER && said_goodbye_[peer.rank]) return;
+  const std::string name = id == coordinator_peer_
+                               ? "the coordinator"
+                               : NameOf(peer.role, peer.rank);
+  Abort(absl::UnavailableError(
+      absl::StrCat(name, " was lost: ",
+                   reason.ok() ? "it closed the connection"
+                               : std::string(reason.message()))));
+}
+
+void Server::OnTime() {
+  if (ended() || started_ || clock_.Now() < join_deadline_) return;
+  std::vector<std::string> missing;
+  for (uint32_t s = 1; s < shards_.size(); ++s) {
+    if (coordinator() && !shards_[s]) {
+      missing.push_back(NameOf(wire::Join::SHARD, s));
+    }
+  }
+  for (uint32_t w = 0; w < workers_.size(); ++w) {
+    if (!workers_[w]) missing.push_back(NameOf(wire::Join::WORKER, w));
+  }
+  if (!job_) missing.push_back("the coordinator");
+  Abort(absl::DeadlineExceededError(
+      missing.empty()
+          ? std::string("the workers have joined but are not ready in time")
+          : absl::StrCat("did not join in time: ",
+                         absl::StrJoin(missing, ", "))));
+}
+
+}  // namespace terse

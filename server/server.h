@@ -1,0 +1,116 @@
+// A server process's state machine: admits peers, hands their frames to its
+// shard and, in shard 0, to the coordinator, and ends the job. Driven by one
+// thread, which feeds it what its link delivers.
+#ifndef TERSE_SERVER_SERVER_H_
+#define TERSE_SERVER_SERVER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/base/clock.h"
+#include "common/transport/link.h"
+#include "nlohmann/json.hpp"
+#include "server/coordinator.h"
+#include "server/shard.h"
+
+namespace terse {
+
+struct ServerOptions {
+  uint32_t shard = 0;
+  // Shard 0, the coordinator, has the job; the others get it from the
+  // coordinator, at this address.
+  std::optional<Job> job;
+  std::string coordinator_address;
+  std::string token;
+  absl::Duration join_timeout = absl::Seconds(300);
+  // Events of the job; coordinator only.
+  std::function<void(const nlohmann::json&)> on_event;
+};
+
+class Server {
+ public:
+  // `link` and `clock` must outlive the server.
+  Server(ServerOptions options, Link& link, const Clock& clock);
+
+  // Starts joining. Errors: InvalidArgument (the job cannot be planned).
+  absl::Status Start();
+
+  // The sink's events, one at a time; see FrameSink.
+  void OnFrame(PeerId peer, Frame frame);
+  void OnPeerLost(PeerId peer, const absl::Status& reason);
+  // Deadlines; call it at least every second.
+  void OnTime();
+
+  // Ends the job for everybody with this reason.
+  void Abort(const absl::Status& reason);
+
+  // Whether this process may end: the job has, and every peer has left.
+  bool finished() const { return result_.has_value() && peers_.empty(); }
+  // Whether the job has ended, well or not.
+  bool ended() const { return result_.has_value(); }
+  // Requires: ended().
+  const absl::Status& result() const { return *result_; }
+  // The coordinator's report of a job that ended well.
+  const nlohmann::json& report() const { return report_; }
+
+ private:
+  struct Peer {
+    wire::Join::Role role;
+    uint32_t rank;
+    std::string address;  // Shards: where workers reach them.
+  };
+
+  bool coordinator() const { return options_.shard == 0; }
+  absl::Status Dispatch(PeerId id, Frame& frame);
+  void Refuse(PeerId id, const absl::Status& reason);
+  absl::Status AdoptJob(Job job);
+  absl::Status OnJoin(PeerId id, const wire::Join& join);
+  absl::Status AdmitWorker(PeerId id, const wire::Join& join);
+  absl::Status AdmitShard(PeerId id, const wire::Join& join);
+  absl::Status OnWorkerFrame(uint32_t worker, Frame& frame);
+  absl::Status OnShardFrame(uint32_t shard, const Frame& frame);
+  absl::Status OnCoordinatorFrame(const Frame& frame);
+  absl::Status OnGoodbye(uint32_t worker, const Frame& frame);
+  absl::Status CheckBlock(uint32_t block, bool buffer) const;
+
+  void WelcomeWorkers();
+  void StartJob(const Timeline& timeline);
+  void Reduce(uint64_t version, const wire::BlockStatistics& part);
+  void Broadcast(const Frame& frame);
+  void Send(PeerId peer, Frame frame);
+  void CompleteIfDone();
+  void Finish();
+
+  ServerOptions options_;
+  Link& link_;
+  const Clock& clock_;
+  absl::Time join_deadline_;
+  std::optional<Job> job_;
+  std::string job_yaml_;
+  std::unique_ptr<Plan> plan_;
+  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<Coordinator> coordinator_;
+
+  absl::flat_hash_map<PeerId, Peer> peers_;
+  // Workers that came before the job was known.
+  std::vector<std::pair<PeerId, wire::Join>> early_joins_;
+  std::vector<std::optional<PeerId>> workers_;  // By rank.
+  std::vector<std::optional<PeerId>> shards_;   // By index; coordinator only.
+  std::optional<PeerId> coordinator_peer_;
+  std::vector<bool> said_goodbye_;
+  std::vector<bool> welcomed_;  // By worker; coordinator only.
+  bool started_ = false;
+
+  std::optional<absl::Status> result_;
+  nlohmann::json report_;
+};
+
+}  // namespace terse
+
+#endif  // TERSE_SERVER_SERVER_H_

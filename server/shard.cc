@@ -1,0 +1,419 @@
+#include "server/shard.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/optimizer/schedule.h"
+
+namespace terse {
+namespace {
+
+using wire::BlockStatistics;
+
+uint32_t RoundCount(const Job& job) {
+  return job.cluster().mode() == Cluster::BSP ? 1 : job.cluster().workers();
+}
+
+}  // namespace
+
+absl::Status CheckMode(const Job& job, const Plan& plan) {
+  if (job.cluster().mode() == Cluster::BSP || job.cluster().servers() == 1) {
+    return absl::OkStatus();
+  }
+  std::string needs;
+  if (job.clip().global_norm() > 0) needs = "clip.global_norm";
+  for (size_t t = 0; t < plan.tensors.size(); ++t) {
+    const WeightQuantizer* quantizer = plan.tensors[t].quantizer.get();
+    if (quantizer != nullptr &&
+        (quantizer->NeedsWeightStats() || quantizer->NeedsGradientStats())) {
+      needs = absl::StrCat("quantizer ", quantizer->Describe(), " of ",
+                           plan.model.tensors[t].name);
+    }
+  }
+  if (needs.empty()) return absl::OkStatus();
+  return WithExitCode(
+      absl::InvalidArgumentError(absl::StrCat(
+          needs, " needs statistics of one step over all servers: use ",
+          "cluster.mode: bsp or cluster.servers: 1")),
+      ExitCode::kBadJob);
+}
+
+Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
+             ShardOutput output)
+    : job_(job),
+      plan_(plan),
+      output_(std::move(output)),
+      round_options_(MakeRoundOptions(job.cluster())),
+      store_(job, plan, index),
+      scratch_(kBlockElementsMax),
+      updates_(store_.blocks().size()),
+      rounds_(RoundCount(job)),
+      held_blocks_(plan.tensors.size()),
+      weight_stats_(plan.tensors.size()),
+      clocks_(job.cluster().workers()),
+      released_(job.cluster().workers()) {
+  for (size_t place = 0; place < store_.blocks().size(); ++place) {
+    const uint32_t block = store_.blocks()[place];
+    places_[block] = place;
+    ++held_blocks_[plan.blocks[block].tensor];
+  }
+  for (Round& round : rounds_) round.blocks.resize(store_.blocks().size());
+}
+
+bool Shard::NeedsWeightStats(uint32_t tensor) const {
+  const WeightQuantizer* quantizer = plan_.tensors[tensor].quantizer.get();
+  return quantizer != nullptr && quantizer->NeedsWeightStats();
+}
+
+void Shard::OpenRound(Round& round, uint64_t version) {
+  round.version = version;
+  round.blocks_done = 0;
+  round.samples.assign(job_.cluster().workers(), 0);
+  for (BlockRound& block : round.blocks) {
+    block.phase = Phase::kCollecting;
+    block.received = 0;
+    block.payloads.assign(job_.cluster().workers(), std::nullopt);
+  }
+}
+
+void Shard::Start(const Timeline& timeline) {
+  TERSE_CHECK(!started_);
+  timeline_ = timeline;
+  started_ = true;
+  for (uint32_t r = 0; r < rounds_.size(); ++r) OpenRound(rounds_[r], 0);
+  if (bsp()) {
+    for (size_t place = 0; place < store_.blocks().size(); ++place) {
+      FinishBlock(0, place);
+    }
+    if (store_.blocks().empty()) FinishRound(0);
+    return;
+  }
+  for (Round& round : rounds_) OpenRound(round, 1);
+  for (uint32_t w = 0; w < released_.size(); ++w) {
+    for (uint32_t block : store_.blocks()) {
+      const uint32_t tensor = plan_.blocks[block].tensor;
+      if (NeedsWeightStats(tensor)) {
+        weight_stats_[tensor] = LocalWeightStats(tensor);
+      }
+      for (Frame& frame : WeightFrames(block, 0)) {
+        output_.send(w, std::move(frame));
+      }
+    }
+  }
+}
+
+absl::Status Shard::OnStepReport(uint32_t worker, uint64_t step,
+                                 const wire::StepReport& report) {
+  Round& round = RoundOf(worker);
+  if (!started_) return absl::InvalidArgumentError("step before the start");
+  if (step + 1 < round.version) return absl::OkStatus();
+  if (step + 1 != round.version || step >= timeline_.steps_total) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("report of step ", step, " while version ", round.version,
+                     " is being made"));
+  }
+  if (report.samples() == 0 || report.samples() > job_.train().batch_size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("step ", step, " reports ", report.samples(), " samples"));
+  }
+  round.samples[worker] = static_cast<double>(report.samples());
+  return absl::OkStatus();
+}
+
+absl::Status Shard::OnGradient(absl::Time now, uint32_t worker, uint64_t step,
+                               uint32_t block, Buffer payload) {
+  const auto place = places_.find(block);
+  if (place == places_.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gradient of block ", block, " which is not held here"));
+  }
+  Round& round = RoundOf(worker);
+  if (!started_ || step + 1 > round.version) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gradient of step ", step, " while version ",
+                     round.version, " is being made"));
+  }
+  BlockRound& state = round.blocks[place->second];
+  if (step + 1 < round.version || state.phase != Phase::kCollecting ||
+      state.payloads[worker].has_value()) {
+    return absl::OkStatus();  // Counted before.
+  }
+  if (round.samples[worker] == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "gradient of step ", step, " before the report of that step"));
+  }
+  TERSE_RETURN_IF_ERROR(store_.Validate(block, payload));
+  if (state.received == 0) state.opened = now;
+  state.payloads[worker] = std::move(payload);
+  ++state.received;
+  const RoundDecision decision =
+      DecideRound(now,
+                  {.step = step,
+                   .contributions = state.received,
+                   .live_workers = job_.cluster().workers(),
+                   .opened = state.opened},
+                  round_options_);
+  if (decision.action == RoundAction::kClose) {
+    Aggregate(bsp() ? 0 : worker, place->second);
+  }
+  return absl::OkStatus();
+}
+
+void Shard::Aggregate(uint32_t r, size_t place) {
+  Round& round = rounds_[r];
+  BlockRound& state = round.blocks[place];
+  const uint32_t block = store_.blocks()[place];
+  const uint32_t tensor = plan_.blocks[block].tensor;
+  const WeightQuantizer* quantizer = plan_.tensors[tensor].quantizer.get();
+  const bool stats = quantizer != nullptr && quantizer->NeedsGradientStats();
+
+  double samples_total = 0;
+  for (uint32_t w = 0; w < state.payloads.size(); ++w) {
+    if (state.payloads[w]) samples_total += round.samples[w];
+  }
+  std::vector<Contribution> contributions;
+  for (uint32_t w = 0; w < state.payloads.size(); ++w) {
+    if (!state.payloads[w]) continue;
+    contributions.push_back(
+        {*std::move(state.payloads[w]), round.samples[w] / samples_total});
+    state.payloads[w].reset();
+  }
+
+  std::span<float> gradient(scratch_.data(), plan_.blocks[block].count);
+  if (stats || job_.clip().global_norm() > 0) {
+    state.gradient.resize(gradient.size());
+    gradient = state.gradient;
+  }
+  store_.Aggregate(block, contributions, gradient);
+  if (!stats) {
+    ApplyChainRule(r, place, {}, gradient);
+    return;
+  }
+  state.phase = Phase::kGradientStats;
+  if (!bsp() && NeedsWeightStats(tensor)) {
+    weight_stats_[tensor] = LocalWeightStats(tensor);
+  }
+  Reduce(BlockStatistics::GRADIENT_STATS, r, place,
+         store_.GradientStats(block, gradient, weight_stats_[tensor]));
+}
+
+void Shard::ApplyChainRule(uint32_t r, size_t place,
+                           const TensorStats& gradient_stats,
+                           std::span<float> gradient) {
+  const uint32_t block = store_.blocks()[place];
+  const uint32_t tensor = plan_.blocks[block].tensor;
+  if (!bsp() && NeedsWeightStats(tensor)) {
+    weight_stats_[tensor] = LocalWeightStats(tensor);
+  }
+  store_.ChainRule(block, weight_stats_[tensor], gradient_stats, gradient);
+  if (job_.clip().global_norm() <= 0) {
+    Update(r, place, 1, gradient);
+    return;
+  }
+  rounds_[r].blocks[place].phase = Phase::kNorm;
+  Reduce(BlockStatistics::GRADIENT_NORM, r, place,
+         {.sum = store_.SquareSum(gradient), .count = gradient.size()});
+}
+
+void Shard::Update(uint32_t r, size_t place, float gradient_scale,
+                   std::span<const float> gradient) {
+  const uint64_t step = rounds_[r].version - 1;
+  store_.Update(store_.blocks()[place], updates_[place]++,
+                LearningRate(job_.optimizer(), step, timeline_.steps_total,
+                             timeline_.steps_per_epoch),
+                gradient_scale, gradient);
+  FinishBlock(r, place);
+}
+
+void Shard::FinishBlock(uint32_t r, size_t place) {
+  BlockRound& state = rounds_[r].blocks[place];
+  const uint32_t block = store_.blocks()[place];
+  if (bsp() && NeedsWeightStats(plan_.blocks[block].tensor) &&
+      state.phase != Phase::kWeightStats) {
+    state.phase = Phase::kWeightStats;
+    Reduce(BlockStatistics::WEIGHT_STATS, r, place, store_.WeightStats(block));
+    return;
+  }
+  state.phase = Phase::kDone;
+  if (bsp()) {
+    for (const Frame& frame : WeightFrames(block, rounds_[r].version)) {
+      for (uint32_t w = 0; w < clocks_.size(); ++w) output_.send(w, frame);
+    }
+  }
+  if (++rounds_[r].blocks_done == rounds_[r].blocks.size()) FinishRound(r);
+}
+
+void Shard::FinishRound(uint32_t r) {
+  const uint64_t version = rounds_[r].version;
+  OpenRound(rounds_[r], version + 1);
+  if (bsp()) {
+    std::fill(clocks_.begin(), clocks_.end(), version);
+    return;
+  }
+  clocks_[r] = version;
+  Release();
+}
+
+void Shard::Release() {
+  for (uint32_t w = 0; w < clocks_.size(); ++w) {
+    if (released_[w] == clocks_[w] ||
+        DecideRelease(w, clocks_, timeline_.steps_total, job_.cluster())
+                .action != RoundAction::kClose) {
+      continue;
+    }
+    released_[w] = clocks_[w];
+    for (uint32_t block : store_.blocks()) {
+      const uint32_t tensor = plan_.blocks[block].tensor;
+      if (NeedsWeightStats(tensor)) {
+        weight_stats_[tensor] = LocalWeightStats(tensor);
+      }
+      for (Frame& frame : WeightFrames(block, clocks_[w])) {
+        output_.send(w, std::move(frame));
+      }
+    }
+  }
+}
+
+TensorStats Shard::LocalWeightStats(uint32_t tensor) const {
+  const TensorPlan& plan = plan_.tensors[tensor];
+  TensorStats merged;
+  for (uint32_t i = 0; i < plan.block_count; ++i) {
+    merged.Merge(store_.WeightStats(plan.first_block + i));
+  }
+  return merged;
+}
+
+std::vector<Frame> Shard::WeightFrames(uint32_t block, uint64_t version) const {
+  const uint32_t tensor = plan_.blocks[block].tensor;
+  std::vector<Frame> frames;
+  frames.push_back(
+      MakeFrame(wire::WEIGHTS, version, block,
+                store_.EncodeWeights(block, version, weight_stats_[tensor])));
+  const WeightQuantizer* quantizer = plan_.tensors[tensor].quantizer.get();
+  if (quantizer != nullptr && quantizer->EvaluatesWithShadow() &&
+      timeline_.EvaluatesAt(version)) {
+    frames.push_back(
+        MakeFrame(wire::EVALUATION_WEIGHTS, version, block,
+                  Buffer::CopyOf(std::as_bytes(store_.Weights(block)))));
+  }
+  return frames;
+}
+
+void Shard::Reduce(StatisticsKind kind, uint32_t r, size_t place,
+                   const TensorStats& stats) {
+  const uint32_t block = store_.blocks()[place];
+  const uint32_t tensor =
+      kind == BlockStatistics::GRADIENT_NORM ? 0 : plan_.blocks[block].tensor;
+  const ReductionScope scope = ScopeOf(plan_, kind, tensor);
+  const ReductionKey key(kind, tensor, r);
+  Reduction& reduction = reductions_.try_emplace(key, scope).first->second;
+  const absl::Status added = reduction.Add(block, stats);
+  TERSE_CHECK(added.ok());
+  if (reduction.complete()) {
+    const TensorStats merged = reduction.Merged();
+    reductions_.erase(key);
+    Resolve(kind, tensor, r, merged);
+    return;
+  }
+  const size_t held = kind == BlockStatistics::GRADIENT_NORM
+                          ? store_.blocks().size()
+                          : held_blocks_[tensor];
+  if (reduction.collected() < held) return;
+  BlockStatistics message;
+  message.set_kind(kind);
+  message.set_tensor(tensor);
+  for (const auto& [b, part] : reduction.blocks()) {
+    *message.add_records() = ToRecord(b, part);
+  }
+  output_.reduce(rounds_[r].version, message);
+}
+
+absl::Status Shard::OnReduced(uint64_t step, const BlockStatistics& merged) {
+  const ReductionKey key(merged.kind(), merged.tensor(), 0);
+  const auto found = reductions_.find(key);
+  if (!bsp() || found == reductions_.end() || step != rounds_[0].version ||
+      merged.records_size() != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "merged statistics of version ", step, " that were not asked for"));
+  }
+  reductions_.erase(found);
+  Resolve(merged.kind(), merged.tensor(), 0, FromRecord(merged.records(0)));
+  return absl::OkStatus();
+}
+
+void Shard::Resolve(StatisticsKind kind, uint32_t tensor, uint32_t r,
+                    const TensorStats& merged) {
+  const ReductionScope scope = ScopeOf(plan_, kind, tensor);
+  float scale = 1;
+  if (kind == BlockStatistics::GRADIENT_NORM) {
+    const double norm = std::sqrt(merged.sum);
+    const double limit = job_.clip().global_norm();
+    if (norm > limit) scale = static_cast<float>(limit / norm);
+  } else if (kind == BlockStatistics::WEIGHT_STATS) {
+    weight_stats_[tensor] = merged;
+  }
+  // Finishing the last block opens the next round, which must not be entered.
+  for (size_t place = 0; place < store_.blocks().size(); ++place) {
+    const uint32_t block = store_.blocks()[place];
+    if (block < scope.first_block ||
+        block - scope.first_block >= scope.block_count) {
+      continue;
+    }
+    std::vector<float>& gradient = rounds_[r].blocks[place].gradient;
+    switch (kind) {
+      case BlockStatistics::GRADIENT_STATS:
+        ApplyChainRule(r, place, merged, gradient);
+        break;
+      case BlockStatistics::GRADIENT_NORM:
+        Update(r, place, scale, gradient);
+        break;
+      default:
+        FinishBlock(r, place);
+    }
+  }
+}
+
+absl::Status Shard::OnBuffers(uint32_t worker, uint64_t version, uint32_t block,
+                              Buffer payload) {
+  if (!started_ || !timeline_.EvaluatesAt(version)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "buffers of version ", version, " which is not evaluated"));
+  }
+  const size_t count = plan_.blocks[block].count;
+  if (payload.size() != count * sizeof(float)) {
+    return absl::DataLossError(absl::StrCat("buffer block ", block, " has ",
+                                            payload.size(), " bytes"));
+  }
+  BufferRound& round = buffer_rounds_[{version, block}];
+  if (round.payloads.empty()) round.payloads.resize(clocks_.size());
+  if (round.received == clocks_.size() || round.payloads[worker]) {
+    return absl::OkStatus();  // Counted before.
+  }
+  round.payloads[worker] = std::move(payload);
+  if (++round.received < clocks_.size()) return absl::OkStatus();
+
+  Buffer mean = Buffer::Allocate(count * sizeof(float));
+  const std::span<float> sums(
+      reinterpret_cast<float*>(mean.mutable_bytes().data()), count);
+  std::fill(sums.begin(), sums.end(), 0.0f);
+  for (std::optional<Buffer>& part : round.payloads) {
+    const std::byte* source = part->bytes().data();
+    for (size_t i = 0; i < count; ++i) {
+      float value;
+      std::memcpy(&value, source + i * sizeof(float), sizeof(float));
+      sums[i] += value;
+    }
+    part.reset();
+  }
+  for (float& sum : sums) sum /= static_cast<float>(clocks_.size());
+  const Frame frame =
+      MakeFrame(wire::MEAN_BUFFERS, version, block, std::move(mean));
+  for (uint32_t w = 0; w < clocks_.size(); ++w) output_.send(w, frame);
+  return absl::OkStatus();
+}
+
+}  // namespace terse

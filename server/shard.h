@@ -1,0 +1,144 @@
+// One shard's part of a job: takes gradients of its blocks, closes rounds,
+// updates, publishes. A state machine without clock, thread or socket: what
+// happens is what it is told, what it does goes through ShardOutput.
+#ifndef TERSE_SERVER_SHARD_H_
+#define TERSE_SERVER_SHARD_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "common/frame/frame.h"
+#include "common/plan/plan.h"
+#include "common/plan/timeline.h"
+#include "server/block_store.h"
+#include "server/reduction.h"
+#include "server/round.h"
+
+namespace terse {
+
+struct ShardOutput {
+  std::function<void(uint32_t worker, Frame frame)> send;
+  // To the coordinator, which answers with OnReduced.
+  std::function<void(uint64_t step, const wire::BlockStatistics&)> reduce;
+};
+
+// Whether the job's mode can do what its clipping and quantizers need.
+// Errors: InvalidArgument (exit code 78).
+absl::Status CheckMode(const Job& job, const Plan& plan);
+
+class Shard {
+ public:
+  // `job` and `plan` must outlive the shard.
+  Shard(const Job& job, const Plan& plan, uint32_t index, ShardOutput output);
+
+  // Publishes version 0 to every worker.
+  void Start(const Timeline& timeline);
+
+  // What worker `worker` sends. A push that was counted before is dropped.
+  // Errors: InvalidArgument, DataLoss: the peer is broken; nothing was changed.
+  absl::Status OnStepReport(uint32_t worker, uint64_t step,
+                            const wire::StepReport& report);
+  absl::Status OnGradient(absl::Time now, uint32_t worker, uint64_t step,
+                          uint32_t block, Buffer payload);
+  absl::Status OnBuffers(uint32_t worker, uint64_t version, uint32_t block,
+                         Buffer payload);
+
+  // The merged statistics of `step`.
+  absl::Status OnReduced(uint64_t step, const wire::BlockStatistics& merged);
+
+  // Steps of `worker` that this shard has applied.
+  uint64_t clock(uint32_t worker) const { return clocks_[worker]; }
+  const BlockStore& store() const { return store_; }
+
+ private:
+  // Where a block stands in its round.
+  enum class Phase { kCollecting, kGradientStats, kNorm, kWeightStats, kDone };
+
+  struct BlockRound {
+    Phase phase = Phase::kCollecting;
+    absl::Time opened;
+    uint32_t received = 0;
+    std::vector<std::optional<Buffer>> payloads;  // By worker.
+    std::vector<float> gradient;  // Kept while statistics are on their way.
+  };
+
+  // The gradients of one step, from which `version` of the weights comes: of
+  // all workers in BSP, of one in SSP and async. Version 0, the initial
+  // weights, is a round without gradients.
+  struct Round {
+    uint64_t version = 0;
+    std::vector<BlockRound> blocks;  // As store_.blocks().
+    std::vector<double> samples;     // By worker; 0: no report yet.
+    size_t blocks_done = 0;
+  };
+
+  // Identifies a reduction; `round` tells the workers' rounds apart.
+  using ReductionKey = std::tuple<StatisticsKind, uint32_t, uint32_t>;
+
+  bool bsp() const { return job_.cluster().mode() == Cluster::BSP; }
+  Round& RoundOf(uint32_t worker) { return rounds_[bsp() ? 0 : worker]; }
+  void OpenRound(Round& round, uint64_t version);
+
+  // The way of a block through its round, in this order; each calls the next,
+  // or waits for statistics first. `round` indexes rounds_, `place` the store's
+  // blocks.
+  void Aggregate(uint32_t round, size_t place);
+  void ApplyChainRule(uint32_t round, size_t place,
+                      const TensorStats& gradient_stats,
+                      std::span<float> gradient);
+  void Update(uint32_t round, size_t place, float gradient_scale,
+              std::span<const float> gradient);
+  void FinishBlock(uint32_t round, size_t place);
+  void FinishRound(uint32_t round);
+
+  // Adds a block's part; when this shard's part is complete, resolves it here
+  // or asks the coordinator.
+  void Reduce(StatisticsKind kind, uint32_t round, size_t place,
+              const TensorStats& stats);
+  void Resolve(StatisticsKind kind, uint32_t tensor, uint32_t round,
+               const TensorStats& merged);
+
+  // The frames that carry a block: its weights, and before an evaluation that
+  // needs them the shadow weights.
+  std::vector<Frame> WeightFrames(uint32_t block, uint64_t version) const;
+  // Sends the weights to the workers that may go on (SSP and async).
+  void Release();
+  TensorStats LocalWeightStats(uint32_t tensor) const;
+  bool NeedsWeightStats(uint32_t tensor) const;
+
+  const Job& job_;
+  const Plan& plan_;
+  const ShardOutput output_;
+  const RoundOptions round_options_;
+  BlockStore store_;
+  Timeline timeline_;
+  bool started_ = false;
+  absl::flat_hash_map<uint32_t, size_t> places_;  // Block to store_.blocks().
+  std::vector<float> scratch_;                    // One block's gradient.
+  std::vector<uint64_t> updates_;  // By place: how many were applied.
+
+  std::vector<Round> rounds_;
+  std::map<ReductionKey, Reduction> reductions_;
+  std::vector<size_t> held_blocks_;        // By tensor: how many lie here.
+  std::vector<TensorStats> weight_stats_;  // By tensor, of the last version.
+  std::vector<uint64_t> clocks_;           // By worker.
+  std::vector<uint64_t> released_;  // By worker: versions sent; SSP and async.
+
+  struct BufferRound {
+    uint32_t received = 0;
+    std::vector<std::optional<Buffer>> payloads;
+  };
+  // By version and block. A finished round stays, without its payloads, so that
+  // a repeated push is known.
+  std::map<std::pair<uint64_t, uint32_t>, BufferRound> buffer_rounds_;
+};
+
+}  // namespace terse
+
+#endif  // TERSE_SERVER_SHARD_H_

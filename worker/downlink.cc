@@ -1,0 +1,66 @@
+#include "worker/downlink.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace terse {
+
+BlockSet::BlockSet(std::vector<bool> wanted)
+    : wanted_(std::move(wanted)),
+      wanted_count_(std::count(wanted_.begin(), wanted_.end(), true)) {
+  Await(0);
+}
+
+void BlockSet::Await(uint64_t version) {
+  taken_.assign(wanted_.size(), false);
+  missing_ = wanted_count_;
+  version_ = version;
+}
+
+absl::Status BlockSet::Take(uint64_t version, uint32_t block) {
+  if (version != version_ || block >= wanted_.size() || !wanted_[block] ||
+      taken_[block]) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("block ", block, " of version ", version,
+                     " while version ", version_, " is awaited"));
+  }
+  taken_[block] = true;
+  --missing_;
+  return absl::OkStatus();
+}
+
+absl::Status DecodeFloats(const Plan& plan, uint32_t block,
+                          const Buffer& payload,
+                          std::span<float> tensor_values) {
+  const BlockSpec& spec = plan.blocks[block];
+  if (payload.size() != spec.count * sizeof(float)) {
+    return absl::DataLossError(
+        absl::StrCat("fp32 block ", block, " has ", payload.size(),
+                     " bytes instead of ", spec.count * sizeof(float)));
+  }
+  std::memcpy(tensor_values.data() + spec.first_index, payload.bytes().data(),
+              payload.size());
+  return absl::OkStatus();
+}
+
+absl::Status DecodeWeights(const Plan& plan, uint32_t block,
+                           const Buffer& payload,
+                           std::span<float> tensor_values) {
+  const BlockSpec& spec = plan.blocks[block];
+  const WeightQuantizer* quantizer = plan.tensors[spec.tensor].quantizer.get();
+  if (quantizer == nullptr) {
+    return DecodeFloats(plan, block, payload, tensor_values);
+  }
+  TERSE_RETURN_IF_ERROR(
+      Annotate(quantizer->Validate(payload.bytes(), spec.count),
+               "weights of " + plan.model.tensors[spec.tensor].name));
+  quantizer->Decode(payload.bytes(),
+                    tensor_values.subspan(spec.first_index, spec.count));
+  return absl::OkStatus();
+}
+
+}  // namespace terse

@@ -1,0 +1,53 @@
+// Takes what the shards publish and puts it where the network reads it.
+#ifndef TERSE_WORKER_DOWNLINK_H_
+#define TERSE_WORKER_DOWNLINK_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/frame/frame.h"
+#include "common/plan/plan.h"
+
+namespace terse {
+
+// One kind of published blocks of one version; complete when every block that
+// was asked for has come once.
+class BlockSet {
+ public:
+  // `wanted`: by block.
+  explicit BlockSet(std::vector<bool> wanted);
+
+  // Forgets what came; the set now waits for `version`.
+  void Await(uint64_t version);
+
+  // Errors: InvalidArgument (a block or version that is not waited for, or one
+  // that came before).
+  absl::Status Take(uint64_t version, uint32_t block);
+
+  bool complete() const { return missing_ == 0; }
+  uint64_t version() const { return version_; }
+
+ private:
+  const std::vector<bool> wanted_;
+  const size_t wanted_count_;
+  std::vector<bool> taken_;
+  size_t missing_ = 0;
+  uint64_t version_ = 0;
+};
+
+// Decodes a WEIGHTS payload into the block's part of `tensor_values`.
+// Errors: as WeightQuantizer::Validate; DataLoss (length).
+absl::Status DecodeWeights(const Plan& plan, uint32_t block,
+                           const Buffer& payload,
+                           std::span<float> tensor_values);
+
+// The same for payloads that are fp32 whatever the tensor's quantizer.
+absl::Status DecodeFloats(const Plan& plan, uint32_t block,
+                          const Buffer& payload,
+                          std::span<float> tensor_values);
+
+}  // namespace terse
+
+#endif  // TERSE_WORKER_DOWNLINK_H_

@@ -1,0 +1,29 @@
+// Runs a whole job, servers and workers, as threads of this process over memory
+// links: the same state machines as the processes of a distributed job.
+#ifndef TERSE_WORKER_LOCAL_JOB_H_
+#define TERSE_WORKER_LOCAL_JOB_H_
+
+#include <atomic>
+#include <functional>
+
+#include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
+#include "worker/session.h"
+
+namespace terse {
+
+struct LocalJobOptions {
+  // Called from the workers' threads, one at a time.
+  ModelFactory make_model;
+  std::function<void(const nlohmann::json&)> on_event;
+  // Turns non-zero to stop the job; see RunEventLoop.
+  const std::atomic<int>* stop = nullptr;
+};
+
+// The report of the job. Errors: the first that any role ended with.
+absl::StatusOr<nlohmann::json> RunLocalJob(const Job& job,
+                                           const LocalJobOptions& options);
+
+}  // namespace terse
+
+#endif  // TERSE_WORKER_LOCAL_JOB_H_

@@ -1,0 +1,139 @@
+// terse-worker: one worker of a job, or with --memory a whole job as threads.
+// A worker needs the coordinator's address and the token (TERSE_TOKEN); the job
+// comes from the coordinator.
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/config/job.h"
+#include "common/transport/grpc/grpc_link.h"
+#include "common/transport/inbox.h"
+#include "common/wire/event_loop.h"
+#include "common/wire/role_main.h"
+#include "worker/data/dataset.h"
+#include "worker/local_job.h"
+#include "worker/session.h"
+#include "worker/torch/threads.h"
+#include "worker/torch/torch_model.h"
+
+namespace terse {
+namespace {
+
+constexpr char kProgram[] = "terse-worker";
+
+struct Flags {
+  std::string coordinator;
+  std::optional<uint32_t> rank;
+  std::string data_dir;
+  bool memory = false;
+  std::string job;
+  std::string run_dir;
+  std::string report;
+  std::string kernel_target;
+};
+
+// Networks over one data set, which the workers of a process share.
+ModelFactory TorchModels(const std::string& data_dir) {
+  auto dataset = std::make_shared<std::shared_ptr<const Dataset>>();
+  return [data_dir, dataset](
+             const Job& job, const Plan& plan,
+             uint32_t rank) -> absl::StatusOr<std::unique_ptr<NetworkModel>> {
+    ConfigureTorchThreads(job.cluster().threads_per_worker());
+    if (*dataset == nullptr) {
+      TERSE_ASSIGN_OR_RETURN(*dataset,
+                             OpenDataset(job.data(), data_dir, job.seed()));
+    }
+    return MakeTorchModel(
+        {.job = job, .model = plan.model, .dataset = *dataset, .worker = rank});
+  };
+}
+
+uint64_t NewIncarnation() {
+  return MixKey(
+      {static_cast<uint64_t>(getpid()),
+       static_cast<uint64_t>(
+           std::chrono::steady_clock::now().time_since_epoch().count())});
+}
+
+absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop) {
+  const SystemClock clock;
+  Inbox inbox(2 * kOutboxBytesMax);
+  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
+                         MakeGrpcLink({}, inbox));
+  WorkerSession session({.coordinator_address = flags.coordinator,
+                         .rank = flags.rank,
+                         .token = TokenFromEnvironment(),
+                         .incarnation = NewIncarnation()},
+                        TorchModels(flags.data_dir), *link, clock);
+  session.Start();
+  return RunEventLoop(session, inbox, clock, stop);
+}
+
+absl::Status RunMemoryJob(const Flags& flags, const std::atomic<int>& stop) {
+  TERSE_ASSIGN_OR_RETURN(const Job job, ReadJobFile(flags.job, {}));
+  std::unique_ptr<JsonLog> events;
+  LocalJobOptions options;
+  options.make_model = TorchModels(flags.data_dir);
+  options.stop = &stop;
+  if (!flags.run_dir.empty()) {
+    TERSE_ASSIGN_OR_RETURN(events,
+                           JsonLog::Open(flags.run_dir + "/metrics.jsonl"));
+    options.on_event = [&events](const nlohmann::json& event) {
+      events->Write(event);
+    };
+  }
+  TERSE_ASSIGN_OR_RETURN(const nlohmann::json report,
+                         RunLocalJob(job, options));
+  return WriteReport(report, flags.run_dir, flags.report);
+}
+
+int Main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app("One worker of a Terse job.", kProgram);
+  auto* coordinator = app.add_option("--coordinator", flags.coordinator,
+                                     "HOST:PORT of shard 0");
+  app.add_option("--rank", flags.rank,
+                 "which worker this is; the coordinator chooses if not given");
+  app.add_option("--data-dir", flags.data_dir, "where the data files lie");
+  auto* memory = app.add_flag("--memory", flags.memory,
+                              "runs the whole job as threads of this process");
+  app.add_option("--job", flags.job, "job file; with --memory")->needs(memory);
+  app.add_option("--run-dir", flags.run_dir,
+                 "where metrics.jsonl and report.json go; with --memory")
+      ->needs(memory);
+  app.add_option("--report", flags.report,
+                 "a second place for the report; with --memory")
+      ->needs(memory);
+  app.add_option("--kernel-target", flags.kernel_target,
+                 "instruction set of the kernels");
+  app.set_version_flag("--version", TERSE_VERSION);
+  coordinator->excludes(memory);
+  try {
+    app.parse(argc, argv);
+    if (flags.memory == flags.job.empty() ||
+        flags.memory != flags.coordinator.empty()) {
+      throw CLI::ValidationError("give --coordinator, or --memory and --job");
+    }
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0
+                                : static_cast<int>(ExitCode::kBadCommandLine);
+  }
+  const std::atomic<int>& stop = StopSignal();
+  absl::Status status = ChooseKernelTarget(flags.kernel_target);
+  if (status.ok()) {
+    status = flags.memory ? RunMemoryJob(flags, stop) : RunWorker(flags, stop);
+  }
+  return ExitWith(kProgram, status);
+}
+
+}  // namespace
+}  // namespace terse
+
+int main(int argc, char** argv) { return terse::Main(argc, argv); }

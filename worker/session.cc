@@ -1,0 +1,360 @@
+#include "worker/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/config/job.h"
+#include "common/wire/messages.h"
+
+namespace terse {
+namespace {
+
+uint64_t Nanoseconds(absl::Duration duration) {
+  return static_cast<uint64_t>(
+      std::max<int64_t>(0, absl::ToInt64Nanoseconds(duration)));
+}
+
+void Accumulate(const wire::StepTimes& step, wire::StepTimes& sum) {
+  sum.set_total_ns(sum.total_ns() + step.total_ns());
+  sum.set_compute_ns(sum.compute_ns() + step.compute_ns());
+  sum.set_encode_ns(sum.encode_ns() + step.encode_ns());
+  sum.set_wait_ns(sum.wait_ns() + step.wait_ns());
+  sum.set_decode_ns(sum.decode_ns() + step.decode_ns());
+  sum.set_apply_ns(sum.apply_ns() + step.apply_ns());
+}
+
+enum class BlockKind { kWeights, kBuffers, kShadows };
+
+std::vector<bool> BlocksOfKind(const Plan& plan, BlockKind kind) {
+  std::vector<bool> wanted;
+  for (const BlockSpec& block : plan.blocks) {
+    const bool buffer = plan.IsBuffer(block.tensor);
+    const WeightQuantizer* quantizer =
+        plan.tensors[block.tensor].quantizer.get();
+    wanted.push_back(kind == BlockKind::kBuffers ? buffer
+                     : kind == BlockKind::kWeights
+                         ? !buffer
+                         : quantizer != nullptr &&
+                               quantizer->EvaluatesWithShadow());
+  }
+  return wanted;
+}
+
+}  // namespace
+
+WorkerSession::Awaited::Awaited(const Plan& plan)
+    : weights(BlocksOfKind(plan, BlockKind::kWeights)),
+      buffers(BlocksOfKind(plan, BlockKind::kBuffers)),
+      shadows(BlocksOfKind(plan, BlockKind::kShadows)) {}
+
+WorkerSession::WorkerSession(SessionOptions options, ModelFactory make_model,
+                             Link& link, const Clock& clock)
+    : options_(std::move(options)),
+      make_model_(std::move(make_model)),
+      link_(link),
+      clock_(clock) {}
+
+void WorkerSession::Start() {
+  join_deadline_ = clock_.Now() + options_.join_timeout;
+  const PeerId coordinator =
+      link_.Connect(options_.coordinator_address, options_.join_timeout);
+  shards_ = {coordinator};
+  peers_[coordinator] = 0;
+  wire::Join join;
+  join.set_role(wire::Join::WORKER);
+  if (options_.rank) join.set_rank(*options_.rank);
+  join.set_token(options_.token);
+  join.set_incarnation(options_.incarnation);
+  const absl::Status sent = SendToShard(0, MakeMessage(wire::JOIN, join));
+  if (!sent.ok()) Abort(sent);
+}
+
+absl::Status WorkerSession::SendToShard(uint32_t shard, Frame frame) {
+  return link_.Send(shards_[shard], std::move(frame));
+}
+
+void WorkerSession::OnFrame(PeerId id, Frame frame) {
+  const auto peer = peers_.find(id);
+  if (peer == peers_.end() || ended()) return;
+  const absl::Status handled = Dispatch(id, frame);
+  if (!handled.ok()) Abort(handled);
+}
+
+absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
+  switch (frame.type) {
+    case wire::WELCOME:
+      return OnWelcome(peer, frame);
+    case wire::START:
+      return OnStart(frame);
+    case wire::WEIGHTS:
+      return OnWeights(frame);
+    case wire::MEAN_BUFFERS:
+    case wire::EVALUATION_WEIGHTS:
+      return OnEvaluationBlock(frame);
+    case wire::ABORT:
+      // Everybody has heard it; the sender is not told again.
+      result_ = StatusOfAbort(frame);
+      CloseAll();
+      return absl::OkStatus();
+    case wire::FINISH:
+      result_ = absl::OkStatus();
+      CloseAll();
+      return absl::OkStatus();
+    default:
+      return absl::InvalidArgumentError(absl::StrCat(
+          "frame of type ", frame.type, " from shard ", peers_.at(peer)));
+  }
+}
+
+absl::Status WorkerSession::OnWelcome(PeerId peer, const Frame& frame) {
+  TERSE_ASSIGN_OR_RETURN(const auto welcome,
+                         ParseMessage<wire::Welcome>(frame));
+  const uint32_t shard = peers_.at(peer);
+  if (shard == 0) {
+    if (job_) return absl::InvalidArgumentError("welcomed twice");
+    TERSE_RETURN_IF_ERROR(AdoptJob(welcome));
+  }
+  welcomed_[shard] = true;
+  return ReadyIfWelcomed();
+}
+
+absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
+  rank_ = welcome.rank();
+  TERSE_ASSIGN_OR_RETURN(
+      job_, ParseJob(welcome.job_yaml(), "the coordinator's job", {}));
+  TERSE_ASSIGN_OR_RETURN(Plan plan, MakePlan(*job_));
+  plan_ = std::make_unique<Plan>(std::move(plan));
+  const uint32_t servers = job_->cluster().servers();
+  if (welcome.shard_addresses_size() != static_cast<int>(servers)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the coordinator names ", welcome.shard_addresses_size(),
+                     " of ", servers, " shards"));
+  }
+  welcomed_.resize(servers);
+  // Other shards are asked first: they answer while the data are read.
+  wire::Join join;
+  join.set_role(wire::Join::WORKER);
+  join.set_rank(*rank_);
+  join.set_token(options_.token);
+  join.set_incarnation(options_.incarnation);
+  for (uint32_t s = 1; s < servers; ++s) {
+    const PeerId peer =
+        link_.Connect(welcome.shard_addresses(s), options_.join_timeout);
+    shards_.push_back(peer);
+    peers_[peer] = s;
+    TERSE_RETURN_IF_ERROR(SendToShard(s, MakeMessage(wire::JOIN, join)));
+  }
+  TERSE_ASSIGN_OR_RETURN(model_, make_model_(*job_, *plan_, *rank_));
+  uplink_ = std::make_unique<Uplink>(
+      *plan_, job_->seed(), *rank_, [this](uint32_t shard, Frame frame) {
+        return SendToShard(shard, std::move(frame));
+      });
+  awaited_ = std::make_unique<Awaited>(*plan_);
+  return absl::OkStatus();
+}
+
+absl::Status WorkerSession::ReadyIfWelcomed() {
+  if (std::find(welcomed_.begin(), welcomed_.end(), false) != welcomed_.end()) {
+    return absl::OkStatus();
+  }
+  wire::Ready ready;
+  ready.set_train_samples(model_->train_samples());
+  ready.set_test_samples(model_->test_samples());
+  return SendToShard(0, MakeMessage(wire::READY, ready));
+}
+
+absl::Status WorkerSession::OnStart(const Frame& frame) {
+  TERSE_ASSIGN_OR_RETURN(const auto start, ParseMessage<wire::Start>(frame));
+  if (!model_ || started_) return absl::InvalidArgumentError("a second start");
+  timeline_ = {.steps_total = start.steps_total(),
+               .steps_per_epoch = start.steps_per_epoch(),
+               .evaluate_every_steps = job_->train().evaluate_every_epochs() *
+                                       start.steps_per_epoch()};
+  started_ = true;
+  // Other shards may have been faster than the coordinator.
+  return awaited_->weights.complete() ? OnVersion() : absl::OkStatus();
+}
+
+absl::Status WorkerSession::OnWeights(const Frame& frame) {
+  if (!awaited_) return absl::InvalidArgumentError("weights before the job");
+  TERSE_RETURN_IF_ERROR(awaited_->weights.Take(frame.step, frame.block));
+  const absl::Time begin = clock_.Now();
+  TERSE_RETURN_IF_ERROR(
+      DecodeWeights(*plan_, frame.block, frame.payload,
+                    model_->Values(plan_->blocks[frame.block].tensor)));
+  times_.set_decode_ns(times_.decode_ns() + Nanoseconds(clock_.Now() - begin));
+  if (!started_ || !awaited_->weights.complete()) return absl::OkStatus();
+  return OnVersion();
+}
+
+absl::Status WorkerSession::OnVersion() {
+  const uint64_t version = awaited_->weights.version();
+  if (version > 0) FinishStepTimes();
+  if (!timeline_.EvaluatesAt(version)) return Proceed();
+  evaluating_ = true;
+  for (uint32_t t = 0; t < plan_->tensors.size(); ++t) {
+    if (!plan_->IsBuffer(t)) continue;
+    TERSE_RETURN_IF_ERROR(uplink_->PushBuffer(version, t, model_->Values(t)));
+  }
+  return EvaluateIfComplete();
+}
+
+absl::Status WorkerSession::OnEvaluationBlock(const Frame& frame) {
+  if (!started_) return absl::InvalidArgumentError("evaluation before start");
+  BlockSet& set =
+      frame.type == wire::MEAN_BUFFERS ? awaited_->buffers : awaited_->shadows;
+  // The set is told its version with the first block, which may come before
+  // the weights of that version are complete.
+  if (set.version() < frame.step && timeline_.EvaluatesAt(frame.step)) {
+    set.Await(frame.step);
+  }
+  TERSE_RETURN_IF_ERROR(set.Take(frame.step, frame.block));
+  const uint32_t tensor = plan_->blocks[frame.block].tensor;
+  std::vector<float>& values = evaluation_values_[tensor];
+  values.resize(ElementCount(plan_->model.tensors[tensor].shape));
+  TERSE_RETURN_IF_ERROR(
+      DecodeFloats(*plan_, frame.block, frame.payload, values));
+  return EvaluateIfComplete();
+}
+
+absl::Status WorkerSession::EvaluateIfComplete() {
+  if (!evaluating_) return absl::OkStatus();
+  const uint64_t version = awaited_->weights.version();
+  for (BlockSet* set : {&awaited_->buffers, &awaited_->shadows}) {
+    if (set->version() < version) set->Await(version);
+    if (!set->complete()) return absl::OkStatus();
+  }
+  evaluating_ = false;
+  TERSE_RETURN_IF_ERROR(RunEvaluation());
+  return Proceed();
+}
+
+absl::Status WorkerSession::RunEvaluation() {
+  // Training goes on with the worker's own statistics and with the codes: the
+  // evaluation leaves no trace.
+  const auto swap_values = [this] {
+    for (auto& [tensor, values] : evaluation_values_) {
+      const std::span<float> current = model_->Values(tensor);
+      std::swap_ranges(values.begin(), values.end(), current.begin());
+    }
+  };
+  swap_values();
+  const uint64_t samples = model_->test_samples();
+  const uint64_t workers = job_->cluster().workers();
+  const uint64_t first = *rank_ * samples / workers;
+  const uint64_t last = (*rank_ + 1) * samples / workers;
+  const absl::StatusOr<LossSums> sums = model_->Evaluate(first, last - first);
+  swap_values();
+  if (!sums.ok()) return sums.status();
+  wire::EvaluationReport report;
+  report.set_loss_sum(sums->loss);
+  report.set_correct(sums->correct);
+  report.set_samples(sums->samples);
+  return SendToShard(
+      0, MakeMessage(wire::EVALUATION, report, awaited_->weights.version()));
+}
+
+absl::Status WorkerSession::Proceed() {
+  const uint64_t version = awaited_->weights.version();
+  if (version >= timeline_.steps_total) return SayGoodbye();
+  awaited_->weights.Await(version + 1);
+  return ComputeStep(version);
+}
+
+absl::Status WorkerSession::ComputeStep(uint64_t step) {
+  step_started_ = clock_.Now();
+  absl::Duration encode = absl::ZeroDuration();
+  absl::Status reported;
+  const auto on_loss = [&](const LossSums& sums) {
+    wire::StepReport report;
+    report.set_samples(sums.samples);
+    report.set_loss_sum(sums.loss);
+    report.set_correct(sums.correct);
+    *report.mutable_times() = last_times_;
+    const LinkCounters counters = link_.Counters();
+    report.set_bytes_sent(counters.bytes_sent);
+    report.set_bytes_received(counters.bytes_received);
+    for (uint32_t s = 0; s < shards_.size(); ++s) {
+      reported.Update(SendToShard(s, MakeMessage(wire::STEP, report, step)));
+    }
+  };
+  const auto on_gradient = [&](uint32_t tensor,
+                               std::span<const float> gradient) {
+    const absl::Time begin = clock_.Now();
+    const absl::Status pushed = uplink_->Push(step, tensor, gradient);
+    encode += clock_.Now() - begin;
+    return pushed;
+  };
+  TERSE_RETURN_IF_ERROR(model_->ComputeGradient(step, on_loss, on_gradient));
+  TERSE_RETURN_IF_ERROR(reported);
+  pushed_ = clock_.Now();
+  times_.Clear();
+  times_.set_encode_ns(Nanoseconds(encode));
+  times_.set_compute_ns(Nanoseconds(pushed_ - step_started_ - encode));
+  return absl::OkStatus();
+}
+
+void WorkerSession::FinishStepTimes() {
+  const absl::Time now = clock_.Now();
+  times_.set_total_ns(Nanoseconds(now - step_started_));
+  times_.set_wait_ns(
+      Nanoseconds(now - pushed_ - absl::Nanoseconds(times_.decode_ns())));
+  step_ns_.push_back(times_.total_ns());
+  Accumulate(times_, times_total_);
+  last_times_ = times_;
+}
+
+absl::Status WorkerSession::SayGoodbye() {
+  wire::Goodbye goodbye;
+  *goodbye.mutable_times_total() = times_total_;
+  if (!step_ns_.empty()) {
+    const auto middle = step_ns_.begin() + step_ns_.size() / 2;
+    std::nth_element(step_ns_.begin(), middle, step_ns_.end());
+    goodbye.set_step_p50_ns(*middle);
+  }
+  const LinkCounters counters = link_.Counters();
+  goodbye.set_bytes_sent(counters.bytes_sent);
+  goodbye.set_bytes_received(counters.bytes_received);
+  for (uint32_t s = 0; s < shards_.size(); ++s) {
+    TERSE_RETURN_IF_ERROR(SendToShard(s, MakeMessage(wire::GOODBYE, goodbye)));
+  }
+  return absl::OkStatus();
+}
+
+void WorkerSession::CloseAll() {
+  for (const auto& [peer, shard] : peers_) link_.Close(peer);
+  peers_.clear();
+}
+
+void WorkerSession::Abort(const absl::Status& reason) {
+  if (ended()) return;
+  result_ = reason;
+  for (const auto& [peer, shard] : peers_) {
+    link_.Send(peer, MakeAbort(reason)).IgnoreError();
+    link_.Close(peer);
+  }
+  // They leave when the goodbye has gone out; see OnPeerLost.
+}
+
+void WorkerSession::OnPeerLost(PeerId id, const absl::Status& reason) {
+  const auto peer = peers_.find(id);
+  if (peer == peers_.end()) return;
+  const uint32_t shard = peer->second;
+  peers_.erase(peer);
+  if (ended()) return;
+  Abort(absl::UnavailableError(
+      absl::StrCat("shard ", shard, " was lost: ",
+                   reason.ok() ? "it closed the connection"
+                               : std::string(reason.message()))));
+}
+
+void WorkerSession::OnTime() {
+  if (ended() || started_ || clock_.Now() < join_deadline_) return;
+  Abort(absl::DeadlineExceededError(absl::StrCat(
+      "the job at ", options_.coordinator_address, " did not start within ",
+      absl::FormatDuration(options_.join_timeout))));
+}
+
+}  // namespace terse

@@ -1,0 +1,131 @@
+// A worker's part of a job: joins, computes a gradient on every version of the
+// weights, sends it, takes the next version, evaluates when it is time. A state
+// machine driven by one thread, which feeds it what its link delivers.
+#ifndef TERSE_WORKER_SESSION_H_
+#define TERSE_WORKER_SESSION_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/base/clock.h"
+#include "common/plan/plan.h"
+#include "common/plan/timeline.h"
+#include "common/transport/link.h"
+#include "proto/wire.pb.h"
+#include "worker/downlink.h"
+#include "worker/model.h"
+#include "worker/uplink.h"
+
+namespace terse {
+
+// Makes the network of worker `rank`; errors end the job.
+using ModelFactory =
+    std::function<absl::StatusOr<std::unique_ptr<NetworkModel>>(
+        const Job& job, const Plan& plan, uint32_t rank)>;
+
+struct SessionOptions {
+  std::string coordinator_address;
+  std::optional<uint32_t> rank;  // Absent: the coordinator chooses.
+  std::string token;
+  uint64_t incarnation = 0;
+  absl::Duration join_timeout = absl::Seconds(300);
+};
+
+class WorkerSession {
+ public:
+  // `link` and `clock` must outlive the session.
+  WorkerSession(SessionOptions options, ModelFactory make_model, Link& link,
+                const Clock& clock);
+
+  // Starts joining.
+  void Start();
+
+  // The sink's events, one at a time; see FrameSink. Computes a step within the
+  // call when the last block for it has come.
+  void OnFrame(PeerId peer, Frame frame);
+  void OnPeerLost(PeerId peer, const absl::Status& reason);
+  // Deadlines; call it at least every second.
+  void OnTime();
+
+  // Ends the job for everybody with this reason.
+  void Abort(const absl::Status& reason);
+
+  // Whether the job has ended, well or not, and this process may.
+  bool ended() const { return result_.has_value(); }
+  bool finished() const { return ended() && peers_.empty(); }
+  // Requires: ended().
+  const absl::Status& result() const { return *result_; }
+
+  std::optional<uint32_t> rank() const { return rank_; }
+  // The network as it is now; null before the job is known.
+  NetworkModel* model() { return model_.get(); }
+  const Uplink* uplink() const { return uplink_.get(); }
+
+ private:
+  // The blocks of one kind that a version or an evaluation waits for.
+  struct Awaited {
+    explicit Awaited(const Plan& plan);
+    BlockSet weights;
+    BlockSet buffers;  // Batch-norm means.
+    BlockSet shadows;  // fp32 weights of quantizers that are tested with them.
+  };
+
+  absl::Status Dispatch(PeerId peer, const Frame& frame);
+  absl::Status OnWelcome(PeerId peer, const Frame& frame);
+  absl::Status AdoptJob(const wire::Welcome& welcome);
+  absl::Status ReadyIfWelcomed();
+  absl::Status OnStart(const Frame& frame);
+  absl::Status OnWeights(const Frame& frame);
+  absl::Status OnEvaluationBlock(const Frame& frame);
+  absl::Status SendToShard(uint32_t shard, Frame frame);
+
+  // What to do with the version that is complete: evaluate, compute, or end.
+  absl::Status OnVersion();
+  absl::Status EvaluateIfComplete();
+  absl::Status RunEvaluation();
+  absl::Status Proceed();
+  absl::Status ComputeStep(uint64_t step);
+  absl::Status SayGoodbye();
+  void FinishStepTimes();
+  void CloseAll();
+
+  const SessionOptions options_;
+  const ModelFactory make_model_;
+  Link& link_;
+  const Clock& clock_;
+  absl::Time join_deadline_;
+
+  std::optional<uint32_t> rank_;
+  std::optional<Job> job_;
+  std::unique_ptr<Plan> plan_;
+  std::unique_ptr<NetworkModel> model_;
+  std::unique_ptr<Uplink> uplink_;
+  std::unique_ptr<Awaited> awaited_;
+  Timeline timeline_;
+  bool started_ = false;
+  bool evaluating_ = false;
+
+  std::vector<PeerId> shards_;
+  std::vector<bool> welcomed_;                   // By shard.
+  absl::flat_hash_map<PeerId, uint32_t> peers_;  // To shard.
+  // What an evaluation puts in place of the values of its tensors; by tensor.
+  absl::flat_hash_map<uint32_t, std::vector<float>> evaluation_values_;
+
+  wire::StepTimes times_;       // Of the step under way.
+  wire::StepTimes last_times_;  // Of the step before.
+  wire::StepTimes times_total_;
+  absl::Time step_started_;
+  absl::Time pushed_;  // When the last gradient had been queued.
+  std::vector<uint64_t> step_ns_;
+
+  std::optional<absl::Status> result_;
+};
+
+}  // namespace terse
+
+#endif  // TERSE_WORKER_SESSION_H_
