@@ -1,0 +1,180 @@
+// The `terse` command.
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "common/base/status.h"
+#include "deploy/launch/train.h"
+
+namespace terse {
+namespace {
+
+struct Flags {
+  TrainOptions train;
+  uint32_t servers = 0;
+  uint32_t workers = 0;
+  std::string transport;
+  double grace_seconds = 30;
+  std::vector<std::string> overrides;
+};
+
+void AddOverrides(CLI::App& command, Flags& flags) {
+  command
+      .add_option("--set", flags.overrides,
+                  "Sets a value of the job: --set train.epochs=3")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+}
+
+void AddTrain(CLI::App& app, Flags& flags) {
+  CLI::App& train = *app.add_subcommand(
+      "train",
+      "Runs a whole job on this machine and stops all of it at the end");
+  train.add_option("job", flags.train.job_path, "The job file (YAML)")
+      ->required()
+      ->type_name("JOB.yaml");
+  train.add_option("--servers", flags.servers, "Server processes (shards)")
+      ->type_name("S");
+  train.add_option("--workers", flags.workers, "Worker processes")
+      ->type_name("N");
+  AddOverrides(train, flags);
+  train
+      .add_option("--transport", flags.transport,
+                  "How the roles talk; memory: threads of one process")
+      ->check(CLI::IsMember({"grpc", "memory"}));
+  train
+      .add_option("--data-dir", flags.train.data_directory,
+                  "Where the data files lie")
+      ->type_name("DIR");
+  train
+      .add_option("--run-dir", flags.train.run_directory,
+                  "Keeps the run here; else runs/NAME-TIME-PID")
+      ->type_name("DIR");
+  train
+      .add_option("--report", flags.train.report_path,
+                  "Writes the report here too (JSON)")
+      ->type_name("FILE");
+  train
+      .add_option("--kernel-target", flags.train.kernel_target,
+                  "Instruction set of Terse's kernels; else the best here")
+      ->type_name("NAME");
+  train
+      .add_option("--grace-seconds", flags.grace_seconds,
+                  "Time from SIGTERM to SIGKILL for processes being stopped")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
+  train.add_flag("--print-job", flags.train.print_job,
+                 "Prints the job with all defaults and overrides, and ends");
+  train.add_flag("--dry-run", flags.train.dry_run,
+                 "Prints what would be started, and ends");
+}
+
+int Train(const CLI::App& command, Flags& flags) {
+  TrainOptions& options = flags.train;
+  options.overrides = flags.overrides;
+  if (command.count("--servers") > 0) {
+    options.overrides.push_back(
+        absl::StrCat("cluster.servers=", flags.servers));
+  }
+  if (command.count("--workers") > 0) {
+    options.overrides.push_back(
+        absl::StrCat("cluster.workers=", flags.workers));
+  }
+  if (!flags.transport.empty()) {
+    options.overrides.push_back(
+        absl::StrCat("cluster.transport=", flags.transport));
+  }
+  options.grace =
+      std::chrono::milliseconds(int64_t(1000 * flags.grace_seconds));
+  return RunTrain(options);
+}
+
+// Edits (insert, delete, replace a letter) from `a` to `b`.
+size_t EditDistance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+// The flag or command that `word` was likely meant to be; empty: none is near.
+std::string NearestName(const CLI::App& command, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      names.push_back(absl::StrCat("--", name));
+    }
+  }
+  for (const CLI::App* sub : command.get_subcommands(nullptr)) {
+    names.push_back(sub->get_name());
+  }
+  std::string nearest;
+  size_t best = 4;
+  for (const std::string& name : names) {
+    const size_t distance = EditDistance(word.substr(0, word.find('=')), name);
+    if (distance < std::min(best, name.size() / 2)) {
+      best = distance;
+      nearest = name;
+    }
+  }
+  return nearest;
+}
+
+int BadCommandLine(const CLI::App& app, const std::string& what,
+                   const std::vector<std::string>& words) {
+  const CLI::App* command = &app;
+  if (!app.get_subcommands().empty()) command = app.get_subcommands().front();
+  std::string help = "terse";
+  if (command != &app) absl::StrAppend(&help, " ", command->get_name());
+  std::string nearest;
+  for (const std::string& word : words) {
+    if (what.find(word) == std::string::npos) continue;
+    nearest = NearestName(*command, word);
+    if (!nearest.empty()) break;
+  }
+  absl::FPrintF(stderr, "terse: %s\n",
+                absl::StrReplaceAll(what, {{"\n", "; "}}));
+  if (!nearest.empty()) {
+    absl::FPrintF(stderr, "  did you mean %s? ", nearest);
+  } else {
+    absl::FPrintF(stderr, "  ");
+  }
+  absl::FPrintF(stderr, "`%s --help` lists what there is\n", help);
+  return int(ExitCode::kBadCommandLine);
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Trains quantized networks with compressed gradients.", "terse");
+  app.set_version_flag("--version", "terse " TERSE_VERSION);
+  app.require_subcommand(1);
+  Flags flags;
+  flags.train.command_line.assign(argv, argv + argc);
+  AddTrain(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return BadCommandLine(app, error.what(), {argv + 1, argv + argc});
+  }
+  const CLI::App& command = *app.get_subcommands().front();
+  return Train(command, flags);
+}
+
+}  // namespace
+}  // namespace terse
+
+int main(int argc, char** argv) { return terse::Main(argc, argv); }

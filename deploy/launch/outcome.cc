@@ -1,0 +1,113 @@
+// The half of Supervisor that says how a job ended.
+#include <sys/wait.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+#include "deploy/launch/supervise.h"
+
+namespace terse {
+namespace {
+
+std::string DescribeEnd(int wait_status) {
+  if (WIFSIGNALED(wait_status)) {
+    return absl::StrCat("was killed by ", SignalName(WTERMSIG(wait_status)));
+  }
+  return absl::StrCat("failed with exit code ", WEXITSTATUS(wait_status));
+}
+
+}  // namespace
+
+Outcome Supervisor::MakeOutcome() const {
+  switch (cause_) {
+    case Cause::kNone:
+      return {};
+    case Cause::kRoleFailed:
+      return FailureOutcome();
+    case Cause::kSignal:
+      return SignalOutcome();
+    case Cause::kTickFailed:
+      return {int(ExitCodeOf(tick_status_)),
+              std::string(tick_status_.message())};
+    case Cause::kStragglers:
+      break;
+  }
+  std::string message = absl::StrFormat(
+      "the job is done, but not all of its processes ended within %.0f s",
+      std::chrono::duration<double>(grace_).count());
+  for (const auto& child : children_) {
+    if (!child->ended_after_stop) continue;
+    absl::StrAppend(&message, "\n", child->role.name, " (pid ",
+                    child->process.pid, ") had to be stopped\n",
+                    Excerpt(*child));
+  }
+  return {int(ExitCode::kFailure), message};
+}
+
+Outcome Supervisor::FailureOutcome() const {
+  const Child& root = *root_;
+  const int status = root.wait_status;
+  std::string message = absl::StrFormat(
+      "%s (pid %d) %s after %.1f s; the job was stopped", root.role.name,
+      root.process.pid, DescribeEnd(status),
+      std::chrono::duration<double>(root.end_time - start_time_).count());
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+    message +=
+        "\nterse did not send that signal: a person did, or the kernel "
+        "for want of memory (see dmesg)";
+  }
+  absl::StrAppend(&message, "\n", Excerpt(root), Consequences());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : int(ExitCode::kFailure),
+          message};
+}
+
+Outcome Supervisor::SignalOutcome() const {
+  const bool keyboard = signal_ == SIGINT || signal_ == SIGQUIT;
+  const ExitCode code =
+      keyboard ? ExitCode::kInterrupted : ExitCode::kTerminated;
+  std::string message =
+      absl::StrCat("the job was stopped by ", SignalName(signal_));
+  std::vector<std::string> killed;
+  for (const auto& child : children_) {
+    if (WIFSIGNALED(child->wait_status) &&
+        WTERMSIG(child->wait_status) == SIGKILL) {
+      killed.push_back(child->role.name);
+    }
+  }
+  if (!killed.empty()) {
+    absl::StrAppend(&message,
+                    "; had to be killed: ", absl::StrJoin(killed, ", "));
+  }
+  return {int(code), message};
+}
+
+std::string Supervisor::Consequences() const {
+  std::vector<std::string> ends;
+  for (const auto& child : children_) {
+    if (child.get() == root_) continue;
+    if (child->ended_after_stop) {
+      ends.push_back(absl::StrCat(child->role.name, " (stopped)"));
+    } else if (child->wait_status != 0) {
+      ends.push_back(absl::StrCat(child->role.name, " (",
+                                  DescribeWaitStatus(child->wait_status), ")"));
+    }
+  }
+  if (ends.empty()) return "";
+  return absl::StrCat("\nended because of it: ", absl::StrJoin(ends, ", "));
+}
+
+std::string Supervisor::Excerpt(const Child& child) const {
+  const std::vector<std::string> lines = child.last_lines.Lines();
+  if (lines.empty()) {
+    return absl::StrCat("it wrote nothing to its log ", child.role.log_path);
+  }
+  std::string text =
+      absl::StrCat("its last lines (all of them: ", child.role.log_path, ")");
+  for (const std::string& line : lines) {
+    absl::StrAppend(&text, "\n  | ", line);
+  }
+  return text;
+}
+
+}  // namespace terse

@@ -1,0 +1,145 @@
+#include "deploy/launch/roles.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace terse {
+namespace {
+
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
+std::string ReportFile(const RoleOptions& options) {
+  return absl::StrCat(options.run_directory, "/report.json");
+}
+
+std::string JobFile(const RoleOptions& options) {
+  return absl::StrCat(options.run_directory, "/job.yaml");
+}
+
+Role MakeRole(const RoleOptions& options, const std::string& kind,
+              uint32_t rank, std::vector<std::string> arguments) {
+  Role role;
+  role.name = absl::StrCat(kind, " ", rank);
+  role.log_path =
+      absl::StrCat(options.run_directory, "/logs/", kind, "-", rank, ".log");
+  if (!options.kernel_target.empty()) {
+    arguments.insert(arguments.end(),
+                     {"--kernel-target", options.kernel_target});
+  }
+  role.process.arguments = std::move(arguments);
+  // By environment: command lines are there for every user of the machine to
+  // read.
+  role.process.environment = {{"TERSE_TOKEN", options.token}};
+  return role;
+}
+
+// OpenBLAS and torch fight over the cores when idle threads spin.
+void SetThreads(const Job& job, Role& role) {
+  const std::string threads = absl::StrCat(job.cluster().threads_per_worker());
+  role.process.environment.insert(role.process.environment.end(),
+                                  {{"OMP_NUM_THREADS", threads},
+                                   {"OPENBLAS_NUM_THREADS", threads},
+                                   {"OMP_WAIT_POLICY", "passive"}});
+}
+
+void AddDataDirectory(const RoleOptions& options,
+                      std::vector<std::string>& arguments) {
+  if (options.data_directory.empty()) return;
+  arguments.insert(arguments.end(), {"--data-dir", options.data_directory});
+}
+
+}  // namespace
+
+std::string PortFile(const std::string& run_directory) {
+  return absl::StrCat(run_directory, "/shard-0.port");
+}
+
+Role CoordinatorRole(const RoleOptions& options) {
+  Role role = MakeRole(
+      options, "server", 0,
+      {absl::StrCat(options.binary_directory, "/terse-server"), "--job",
+       JobFile(options), "--shard", "0", "--listen", "127.0.0.1:0",
+       "--port-file", PortFile(options.run_directory), "--run-dir",
+       options.run_directory, "--report", ReportFile(options)});
+  role.coordinator = true;
+  return role;
+}
+
+std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,
+                             const std::string& coordinator) {
+  std::vector<Role> roles;
+  for (uint32_t shard = 1; shard < job.cluster().servers(); ++shard) {
+    roles.push_back(
+        MakeRole(options, "server", shard,
+                 {absl::StrCat(options.binary_directory, "/terse-server"),
+                  "--shard", absl::StrCat(shard), "--coordinator", coordinator,
+                  "--listen", "127.0.0.1:0"}));
+  }
+  for (uint32_t rank = 0; rank < job.cluster().workers(); ++rank) {
+    std::vector<std::string> arguments = {
+        absl::StrCat(options.binary_directory, "/terse-worker"),
+        "--coordinator", coordinator, "--rank", absl::StrCat(rank)};
+    AddDataDirectory(options, arguments);
+    roles.push_back(MakeRole(options, "worker", rank, std::move(arguments)));
+    SetThreads(job, roles.back());
+  }
+  return roles;
+}
+
+Role MemoryRole(const Job& job, const RoleOptions& options) {
+  std::vector<std::string> arguments = {
+      absl::StrCat(options.binary_directory, "/terse-worker"),
+      "--memory",
+      "--job",
+      JobFile(options),
+      "--run-dir",
+      options.run_directory,
+      "--report",
+      ReportFile(options)};
+  AddDataDirectory(options, arguments);
+  Role role = MakeRole(options, "process", 0, std::move(arguments));
+  SetThreads(job, role);
+  role.coordinator = true;
+  return role;
+}
+
+absl::StatusOr<std::string> FindBinaries() {
+  std::error_code error;
+  const std::filesystem::path self =
+      std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) {
+    return absl::InternalError(
+        absl::StrCat("cannot read /proc/self/exe: ", error.message()));
+  }
+  const std::string directory = self.parent_path().string();
+  for (const char* name : {"terse-server", "terse-worker"}) {
+    const std::string path = absl::StrCat(directory, "/", name);
+    if (access(path.c_str(), X_OK) != 0) {
+      return WithExitCode(
+          absl::NotFoundError(absl::StrCat(
+              path,
+              " is missing: build it (cmake --build --preset release) "
+              "or install it beside terse")),
+          ExitCode::kInputMissing);
+    }
+  }
+  return directory;
+}
+
+absl::StatusOr<std::string> MakeToken() {
+  std::array<char, 32> bytes;
+  if (getrandom(bytes.data(), bytes.size(), 0) != ssize_t(bytes.size())) {
+    return absl::ErrnoToStatus(errno, "getrandom");
+  }
+  return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size()));
+}
+
+}  // namespace terse

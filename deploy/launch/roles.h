@@ -1,0 +1,45 @@
+// The processes of a job on one machine and their command lines.
+#ifndef TERSE_DEPLOY_LAUNCH_ROLES_H_
+#define TERSE_DEPLOY_LAUNCH_ROLES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "deploy/launch/supervise.h"
+#include "proto/job.pb.h"
+
+namespace terse {
+
+struct RoleOptions {
+  std::string binary_directory;  // Where terse-server and terse-worker lie.
+  std::string run_directory;
+  std::string data_directory;  // Empty: as the job says.
+  std::string kernel_target;   // Empty: the best of this CPU.
+  std::string token;           // Workers and shards show it when they join.
+};
+
+// Where shard 0 writes the address it listens on.
+std::string PortFile(const std::string& run_directory);
+
+// Shard 0, which holds the job and admits the others.
+Role CoordinatorRole(const RoleOptions& options);
+
+// All the others; `coordinator` is HOST:PORT of shard 0.
+std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,
+                             const std::string& coordinator);
+
+// The one process of a job whose transport is memory.
+Role MemoryRole(const Job& job, const RoleOptions& options);
+
+// The folder that this program lies in, with the roles' programs beside it.
+// Errors: NotFound (exit code 66; one of them is missing).
+absl::StatusOr<std::string> FindBinaries();
+
+// 256 random bits in hexadecimal.
+absl::StatusOr<std::string> MakeToken();
+
+}  // namespace terse
+
+#endif  // TERSE_DEPLOY_LAUNCH_ROLES_H_

@@ -1,0 +1,36 @@
+// The folder that keeps everything of one run.
+#ifndef TERSE_DEPLOY_LAUNCH_RUN_DIRECTORY_H_
+#define TERSE_DEPLOY_LAUNCH_RUN_DIRECTORY_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace terse {
+
+// Makes a run directory with an empty logs/ in it and returns its path.
+// `wanted`: the directory; empty: runs/<name>-<UTC time>-<pid>, to which
+// runs/latest then points. Letters of `name` that do not suit a file name
+// become dashes.
+// Errors: exit code 2 (`wanted` holds something already), 74 (cannot be made).
+absl::StatusOr<std::string> MakeRunDirectory(const std::string& wanted,
+                                             std::string_view name,
+                                             absl::Time now);
+
+// Writes `text` to `path`, whole or not at all. A path that is no ordinary file
+// (/dev/stdout) is written to, not replaced.
+// Errors: exit code 74.
+absl::Status WriteFile(const std::string& path, std::string_view text);
+
+// Errors: NotFound (exit code 66), exit code 74 (cannot be read).
+absl::StatusOr<std::string> ReadFile(const std::string& path);
+
+// Whether WriteFile(path) could work, asked before hours of training.
+// Errors: exit code 74.
+absl::Status CheckWritable(const std::string& path);
+
+}  // namespace terse
+
+#endif  // TERSE_DEPLOY_LAUNCH_RUN_DIRECTORY_H_

@@ -1,0 +1,243 @@
+#include "deploy/launch/train.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/base/string_view.h"
+#include "common/config/job.h"
+#include "common/plan/plan.h"
+#include "deploy/launch/line_tail.h"
+#include "deploy/launch/progress.h"
+#include "deploy/launch/roles.h"
+#include "deploy/launch/run_directory.h"
+#include "deploy/launch/summary.h"
+#include "deploy/launch/supervise.h"
+
+namespace terse {
+namespace {
+
+using std::chrono::steady_clock;
+using Milliseconds = Supervisor::Milliseconds;
+
+// Until all roles run a start should take no longer than it must; later ten
+// looks a second at the metrics are more than an eye can use.
+constexpr Milliseconds kStartPeriod(10);
+constexpr Milliseconds kRunPeriod(100);
+
+std::string CountOf(uint32_t count, const char* noun) {
+  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
+}
+
+bool IsMemory(const Job& job) {
+  return job.cluster().transport() == Cluster::MEMORY;
+}
+
+// One run from its directory to its report.
+class TrainRun {
+ public:
+  TrainRun(Job job, RoleOptions roles, const TrainOptions& options)
+      : job_(std::move(job)),
+        roles_(std::move(roles)),
+        options_(options),
+        printer_(stderr, ProgressPrinter::CanRedraw(stderr),
+                 ProgressPrinter::CanColour(stderr)),
+        metrics_(absl::StrCat(roles_.run_directory, "/metrics.jsonl")) {}
+
+  absl::StatusOr<int> Run();
+
+ private:
+  absl::StatusOr<Milliseconds> Tick();
+  absl::Status StartOthersWhenReady();
+  absl::Status Finish();
+  double NowSeconds() const {
+    return std::chrono::duration<double>(steady_clock::now() - start_).count();
+  }
+
+  const Job job_;
+  const RoleOptions roles_;
+  const TrainOptions& options_;
+  const steady_clock::time_point start_ = steady_clock::now();
+  ProgressPrinter printer_;
+  ProgressState state_;
+  LineTail metrics_;
+  std::unique_ptr<Supervisor> supervisor_;
+  bool all_started_ = false;
+};
+
+absl::StatusOr<int> TrainRun::Run() {
+  const Cluster& cluster = job_.cluster();
+  printer_.Say(absl::StrCat("terse: ", job_.name(), ": ",
+                            CountOf(cluster.servers(), "server"), " and ",
+                            CountOf(cluster.workers(), "worker"),
+                            IsMemory(job_) ? " in one process" : " over gRPC",
+                            "; files in ", roles_.run_directory, "/"));
+  TERSE_ASSIGN_OR_RETURN(
+      supervisor_,
+      Supervisor::Create(options_.grace, [this](std::string_view line) {
+        printer_.Say(absl::StrCat("terse: ", ToAbsl(line)));
+      }));
+  if (IsMemory(job_)) {
+    all_started_ = true;
+    TERSE_RETURN_IF_ERROR(supervisor_->Start(MemoryRole(job_, roles_)));
+  } else {
+    state_.servers = cluster.servers();
+    state_.workers = cluster.workers();
+    TERSE_RETURN_IF_ERROR(supervisor_->Start(CoordinatorRole(roles_)));
+  }
+  const Outcome outcome = supervisor_->Run([this] { return Tick(); });
+  printer_.Clear();
+  if (outcome.exit_code != 0) {
+    printer_.Say(absl::StrCat("terse: ", outcome.message));
+    return outcome.exit_code;
+  }
+  TERSE_RETURN_IF_ERROR(Finish());
+  return 0;
+}
+
+absl::StatusOr<Milliseconds> TrainRun::Tick() {
+  if (!all_started_) TERSE_RETURN_IF_ERROR(StartOthersWhenReady());
+  ProgressState::Change change = ProgressState::Change::kNothing;
+  metrics_.Poll([&](std::string_view line) {
+    change = state_.Apply(line);
+    if (change == ProgressState::Change::kEvaluation) {
+      printer_.Show(state_, change, NowSeconds());
+    }
+  });
+  if (change != ProgressState::Change::kEvaluation) {
+    printer_.Show(state_, change, NowSeconds());
+  }
+  return all_started_ ? kRunPeriod : kStartPeriod;
+}
+
+absl::Status TrainRun::StartOthersWhenReady() {
+  const absl::StatusOr<std::string> address =
+      ReadFile(PortFile(roles_.run_directory));
+  if (!address.ok()) {
+    if (NowSeconds() < job_.cluster().join_timeout_seconds()) {
+      return absl::OkStatus();
+    }
+    return WithExitCode(
+        absl::DeadlineExceededError(absl::StrFormat(
+            "server 0 opened no port within cluster.join_timeout_seconds = %d; "
+            "see %s/logs/server-0.log",
+            job_.cluster().join_timeout_seconds(), roles_.run_directory)),
+        ExitCode::kPeerNeverCame);
+  }
+  state_.joined.insert({"server", 0});
+  const std::string coordinator(absl::StripAsciiWhitespace(*address));
+  for (const Role& role : OtherRoles(job_, roles_, coordinator)) {
+    TERSE_RETURN_IF_ERROR(supervisor_->Start(role));
+  }
+  all_started_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status TrainRun::Finish() {
+  const std::string path = absl::StrCat(roles_.run_directory, "/report.json");
+  const absl::StatusOr<std::string> report = ReadFile(path);
+  if (!report.ok()) {
+    return WithExitCode(
+        absl::InternalError(absl::StrCat("the job ended well but left no ",
+                                         path, "; see the logs beside it")),
+        ExitCode::kInternal);
+  }
+  const absl::StatusOr<std::string> summary =
+      SummaryText(*report, roles_.run_directory);
+  if (!summary.ok()) return Annotate(summary.status(), path);
+  std::fputs(summary->c_str(), stdout);
+  std::fflush(stdout);
+  if (options_.report_path.empty()) return absl::OkStatus();
+  return WriteFile(options_.report_path, *report);
+}
+
+// What cmd.txt keeps: enough to run the same again.
+std::string CommandRecord(const TrainOptions& options, absl::Time now) {
+  std::error_code error;
+  return absl::StrCat(
+      "# ", absl::FormatTime(absl::RFC3339_sec, now, absl::UTCTimeZone()),
+      ", in ", std::filesystem::current_path(error).string(), "\n",
+      ShellLine(options.command_line), "\n");
+}
+
+void PrintDryRun(const Job& job, const RoleOptions& roles) {
+  std::vector<Role> all;
+  if (IsMemory(job)) {
+    all.push_back(MemoryRole(job, roles));
+  } else {
+    all = OtherRoles(job, roles, "HOST:PORT");
+    all.insert(all.begin(), CoordinatorRole(roles));
+  }
+  for (const Role& role : all) {
+    absl::PrintF("%s\n", role.name);
+    for (const auto& [name, value] : role.process.environment) {
+      absl::PrintF("  %s=%s\n", name, value);
+    }
+    absl::PrintF("  %s\n", ShellLine(role.process.arguments));
+  }
+}
+
+absl::Status CheckDataDirectory(const std::string& directory) {
+  std::error_code error;
+  if (directory.empty() || std::filesystem::is_directory(directory, error)) {
+    return absl::OkStatus();
+  }
+  return WithExitCode(
+      absl::NotFoundError(
+          absl::StrCat("--data-dir ", directory, ": there is no such folder")),
+      ExitCode::kInputMissing);
+}
+
+absl::StatusOr<int> Train(const TrainOptions& options) {
+  TERSE_ASSIGN_OR_RETURN(Job job,
+                         ReadJobFile(options.job_path, options.overrides));
+  if (options.print_job) {
+    std::fputs(PrintJob(job).c_str(), stdout);
+    return 0;
+  }
+  // Nothing starts for a job whose model does not fit together.
+  TERSE_RETURN_IF_ERROR(MakePlan(job).status());
+  TERSE_RETURN_IF_ERROR(CheckDataDirectory(options.data_directory));
+  RoleOptions roles;
+  TERSE_ASSIGN_OR_RETURN(roles.binary_directory, FindBinaries());
+  roles.data_directory = options.data_directory;
+  roles.kernel_target = options.kernel_target;
+  if (options.dry_run) {
+    roles.run_directory =
+        options.run_directory.empty() ? "RUN" : options.run_directory;
+    roles.token = "(random)";
+    PrintDryRun(job, roles);
+    return 0;
+  }
+  if (!options.report_path.empty()) {
+    TERSE_RETURN_IF_ERROR(CheckWritable(options.report_path));
+  }
+  TERSE_ASSIGN_OR_RETURN(roles.token, MakeToken());
+  const absl::Time now = absl::Now();
+  TERSE_ASSIGN_OR_RETURN(
+      roles.run_directory,
+      MakeRunDirectory(options.run_directory, job.name(), now));
+  TERSE_RETURN_IF_ERROR(
+      WriteFile(absl::StrCat(roles.run_directory, "/job.yaml"), PrintJob(job)));
+  TERSE_RETURN_IF_ERROR(WriteFile(absl::StrCat(roles.run_directory, "/cmd.txt"),
+                                  CommandRecord(options, now)));
+  return TrainRun(std::move(job), std::move(roles), options).Run();
+}
+
+}  // namespace
+
+int RunTrain(const TrainOptions& options) {
+  const absl::StatusOr<int> code = Train(options);
+  if (code.ok()) return *code;
+  absl::FPrintF(stderr, "terse: %s\n", code.status().message());
+  return int(ExitCodeOf(code.status()));
+}
+
+}  // namespace terse

@@ -1,0 +1,30 @@
+// `terse train`: a whole job on this machine.
+#ifndef TERSE_DEPLOY_LAUNCH_TRAIN_H_
+#define TERSE_DEPLOY_LAUNCH_TRAIN_H_
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace terse {
+
+struct TrainOptions {
+  std::string job_path;
+  std::vector<std::string> overrides;  // "a.b=c", applied in order.
+  std::string run_directory;           // Empty: a new one under runs/.
+  std::string report_path;             // Empty: only in the run directory.
+  std::string data_directory;          // Empty: as the job says.
+  std::string kernel_target;           // Empty: the best of this CPU.
+  std::chrono::milliseconds grace{30'000};
+  bool print_job = false;  // Prints the resolved job, and nothing else.
+  bool dry_run = false;    // Prints what would be started, and nothing else.
+  std::vector<std::string> command_line;  // For the record.
+};
+
+// Returns the exit code; says everything else itself, progress and errors on
+// standard error, the result on standard output.
+int RunTrain(const TrainOptions& options);
+
+}  // namespace terse
+
+#endif  // TERSE_DEPLOY_LAUNCH_TRAIN_H_
