@@ -1,59 +1,79 @@
 #include "common/kernels/target.h"
 
+#include <algorithm>
+#include <atomic>
+#include <cctype>
 #include <cstdint>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "common/base/string_view.h"
 #include "hwy/highway.h"
+#include "hwy/targets.h"
 
 namespace terse {
 namespace {
 
-std::string NameOf(int64_t target) {
-  return absl::AsciiStrToLower(hwy::TargetName(target));
+std::atomic<bool> scalar_forced{false};
+
+std::string LowerName(int64_t target) {
+  std::string name = hwy::TargetName(target);
+  for (char& c : name) c = static_cast<char>(std::tolower(c));
+  return name;
 }
 
-// The targets without a pin: a pin hides the others from Highway's list.
-const std::vector<int64_t>& AllTargets() {
+// What this build and this CPU have, the plainest first: Highway gives better
+// targets lower bits. Listed before the first choice, which hides the others.
+const std::vector<int64_t>& Targets() {
   static const auto* const targets = [] {
-    hwy::SetSupportedTargetsForTest(0);
-    return new std::vector<int64_t>(hwy::SupportedAndGeneratedTargets());
+    auto* const list = new std::vector<int64_t>;
+    int64_t rest = hwy::SupportedTargets() & HWY_TARGETS;
+    for (; rest != 0; rest &= rest - 1) list->push_back(rest & ~(rest - 1));
+    std::reverse(list->begin(), list->end());
+    return list;
   }();
   return *targets;
 }
 
+void Choose(int64_t target, bool scalar) {
+  hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  scalar_forced = scalar;
+}
+
 }  // namespace
 
-std::vector<std::string> KernelTargets() {
-  std::vector<std::string> names;
-  for (int64_t target : AllTargets()) names.push_back(NameOf(target));
+bool ForceKernelTarget(std::string_view name) {
+  const std::vector<int64_t>& targets = Targets();
+  if (name == "scalar") {
+    Choose(targets.front(), true);
+    return true;
+  }
+  if (name == "auto") {
+    Choose(targets.back(), false);
+    return true;
+  }
+  for (int64_t target : targets) {
+    if (LowerName(target) == name) {
+      Choose(target, false);
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string KernelTargetName() {
+  if (ScalarKernelsForced()) return "scalar";
+  Targets();
+  const int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
+  return LowerName(targets & ~(targets - 1));
+}
+
+std::vector<std::string> KernelTargetNames() {
+  std::vector<std::string> names = {"scalar"};
+  for (int64_t target : Targets()) names.push_back(LowerName(target));
   return names;
 }
 
-std::string KernelTarget() {
-  AllTargets();
-  return NameOf(hwy::SupportedAndGeneratedTargets().front());
-}
-
-absl::Status SetKernelTarget(std::string_view name) {
-  int64_t pinned = 0;
-  if (name != "auto") {
-    for (int64_t target : AllTargets()) {
-      if (NameOf(target) == name) pinned = target;
-    }
-    if (pinned == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("kernel target '", ToAbsl(name),
-                       "' is not available here; use one of: auto, ",
-                       absl::StrJoin(KernelTargets(), ", ")));
-    }
-  }
-  AllTargets();
-  hwy::SetSupportedTargetsForTest(pinned);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  return absl::OkStatus();
+bool ScalarKernelsForced() {
+  return scalar_forced.load(std::memory_order_relaxed);
 }
 
 }  // namespace terse

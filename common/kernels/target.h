@@ -1,6 +1,5 @@
-// The instruction set that the kernels run on. Chosen from the CPU at the first
-// call; a name from outside pins it, for measurements and for the tests that
-// all instruction sets give the same bits.
+// Which instruction set the kernels run on. Chosen once by the CPU; tests and
+// --kernel-target choose by name. Results never depend on it.
 #ifndef TERSE_COMMON_KERNELS_TARGET_H_
 #define TERSE_COMMON_KERNELS_TARGET_H_
 
@@ -8,21 +7,24 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/status.h"
-
 namespace terse {
 
-// Instruction sets built in that this CPU has, the best first, in lower case:
-// "avx3", "avx2", ..., "emu128" (plain C++). Never empty.
-std::vector<std::string> KernelTargets();
+// Makes every kernel run on `name`: "scalar" (the plain references; kernels
+// without one take the plainest target), "ssse3", "sse4", "avx2", "avx3",
+// "neon", ... or "auto", the best this CPU has. Returns false and changes
+// nothing if the CPU or this build has no such target. Not to be called while
+// another thread runs kernels.
+bool ForceKernelTarget(std::string_view name);
 
-// The one in use.
-std::string KernelTarget();
+// Name of the target in use.
+std::string KernelTargetName();
 
-// Pins the instruction set of all kernels of this process; "auto" gives the
-// choice back to the CPU. Not to be called while kernels run.
-// Errors: InvalidArgument (not among KernelTargets).
-absl::Status SetKernelTarget(std::string_view name);
+// Names of all targets ForceKernelTarget accepts here, "scalar" first and the
+// best last.
+std::vector<std::string> KernelTargetNames();
+
+// Whether the reference is forced; for the kernels themselves.
+bool ScalarKernelsForced();
 
 }  // namespace terse
 
