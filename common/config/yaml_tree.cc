@@ -103,7 +103,8 @@ class TreeBuilder : public YAML::EventHandler {
       Fail(mark, "tags (!) are not supported in job files");
     }
     if (KeyExpected()) {
-      if (kind != YamlNode::Kind::kScalar) Fail(mark, "a key must be a name");
+      if (kind != YamlNode::Kind::kScalar)
+        Fail(mark, "a key must be a name; or is a bracket left open?");
       AddKey(mark, text);
       return nullptr;
     }
