@@ -1,0 +1,39 @@
+// Autograd functions that torch does not have, or not as fast.
+#ifndef TERSE_WORKER_TORCH_FUNCTIONS_H_
+#define TERSE_WORKER_TORCH_FUNCTIONS_H_
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Optional.h>
+
+#include <cstdint>
+
+namespace terse {
+
+// sign(x) with sign(0) = +1; the gradient passes where |x| <= 1, both ends
+// included (Hubara et al. 2016, 1602.02830).
+at::Tensor BinarySign(const at::Tensor& x);
+
+// clip(x, 0, 1) rounded, halves to even, to a multiple of 1 / (2^bits - 1); the
+// gradient passes where 0 <= x <= 1 (Zhou et al. 2016, 1606.06160).
+// Requires: 1 <= bits <= 16.
+at::Tensor DorefaActivation(const at::Tensor& x, uint32_t bits);
+
+// x weight^T + bias, as at::linear; x is samples x inputs. The gradient of the
+// weight is written to `*weight_gradient` if that has the weight's shape, and
+// the tensor moved on from there: the memory of a large gradient, put back
+// between steps, is not taken from the system anew each time.
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
+                  const c10::optional<at::Tensor>& bias,
+                  at::Tensor* weight_gradient);
+
+// Batch norm of samples x channels on the batch's own statistics, as
+// at::batch_norm in training, which takes the columns one by one. Updates the
+// running statistics in place. Requires: two samples at least.
+at::Tensor BatchNormRows(const at::Tensor& x, const at::Tensor& scale,
+                         const at::Tensor& shift, at::Tensor running_mean,
+                         at::Tensor running_var, double momentum,
+                         double epsilon);
+
+}  // namespace terse
+
+#endif  // TERSE_WORKER_TORCH_FUNCTIONS_H_
