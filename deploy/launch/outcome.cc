@@ -45,8 +45,26 @@ Outcome Supervisor::MakeOutcome() const {
   return {int(ExitCode::kFailure), message};
 }
 
+// A role that fails tells its peers why, and they end with its exit code and
+// its words behind its name: the shortest such message is the original.
+const Supervisor::Child& Supervisor::Origin() const {
+  const Child* origin = root_;
+  for (const auto& child : children_) {
+    if (child->ended_after_stop || child->wait_status != root_->wait_status) {
+      continue;
+    }
+    const std::string original = LastWords(*child);
+    const std::string words = LastWords(*origin);
+    if (!original.empty() && original.size() < words.size() &&
+        words.ends_with(": " + original)) {
+      origin = child.get();
+    }
+  }
+  return *origin;
+}
+
 Outcome Supervisor::FailureOutcome() const {
-  const Child& root = *root_;
+  const Child& root = Origin();
   const int status = root.wait_status;
   std::string message = absl::StrFormat(
       "%s (pid %d) %s after %.1f s; the job was stopped", root.role.name,
@@ -57,7 +75,7 @@ Outcome Supervisor::FailureOutcome() const {
         "\nterse did not send that signal: a person did, or the kernel "
         "for want of memory (see dmesg)";
   }
-  absl::StrAppend(&message, "\n", Excerpt(root), Consequences());
+  absl::StrAppend(&message, "\n", Excerpt(root), Consequences(root));
   return {WIFEXITED(status) ? WEXITSTATUS(status) : int(ExitCode::kFailure),
           message};
 }
@@ -82,10 +100,10 @@ Outcome Supervisor::SignalOutcome() const {
   return {int(code), message};
 }
 
-std::string Supervisor::Consequences() const {
+std::string Supervisor::Consequences(const Child& root) const {
   std::vector<std::string> ends;
   for (const auto& child : children_) {
-    if (child.get() == root_) continue;
+    if (child.get() == &root) continue;
     if (child->ended_after_stop) {
       ends.push_back(absl::StrCat(child->role.name, " (stopped)"));
     } else if (child->wait_status != 0) {
@@ -95,6 +113,15 @@ std::string Supervisor::Consequences() const {
   }
   if (ends.empty()) return "";
   return absl::StrCat("\nended because of it: ", absl::StrJoin(ends, ", "));
+}
+
+// The last line without the program's name in front.
+std::string Supervisor::LastWords(const Child& child) {
+  const std::vector<std::string> lines = child.last_lines.Lines();
+  if (lines.empty()) return "";
+  const std::string& line = lines.back();
+  const size_t colon = line.find(": ");
+  return colon == std::string::npos ? line : line.substr(colon + 2);
 }
 
 std::string Supervisor::Excerpt(const Child& child) const {

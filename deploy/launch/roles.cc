@@ -16,10 +16,6 @@ namespace {
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
 
-std::string ReportFile(const RoleOptions& options) {
-  return absl::StrCat(options.run_directory, "/report.json");
-}
-
 std::string JobFile(const RoleOptions& options) {
   return absl::StrCat(options.run_directory, "/job.yaml");
 }
@@ -63,12 +59,12 @@ std::string PortFile(const std::string& run_directory) {
 }
 
 Role CoordinatorRole(const RoleOptions& options) {
-  Role role = MakeRole(
-      options, "server", 0,
-      {absl::StrCat(options.binary_directory, "/terse-server"), "--job",
-       JobFile(options), "--shard", "0", "--listen", "127.0.0.1:0",
-       "--port-file", PortFile(options.run_directory), "--run-dir",
-       options.run_directory, "--report", ReportFile(options)});
+  Role role =
+      MakeRole(options, "server", 0,
+               {absl::StrCat(options.binary_directory, "/terse-server"),
+                "--job", JobFile(options), "--shard", "0", "--listen",
+                "127.0.0.1:0", "--port-file", PortFile(options.run_directory),
+                "--run-dir", options.run_directory});
   role.coordinator = true;
   return role;
 }
@@ -101,9 +97,7 @@ Role MemoryRole(const Job& job, const RoleOptions& options) {
       "--job",
       JobFile(options),
       "--run-dir",
-      options.run_directory,
-      "--report",
-      ReportFile(options)};
+      options.run_directory};
   AddDataDirectory(options, arguments);
   Role role = MakeRole(options, "process", 0, std::move(arguments));
   SetThreads(job, role);

@@ -22,8 +22,9 @@ using std::chrono::steady_clock;
 
 constexpr std::array<int, 4> kStopSignals = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
-// A role that lost its peer ends at once, the peer that failed may take longer
-// to end: so long is waited for it to show up as the true cause.
+// A role that fails tells its peers, which may end before it does, as may those
+// that see a crashed one's connection break: so long is waited for the true
+// cause to show up.
 constexpr std::chrono::milliseconds kVerdictDelay(1000);
 
 // A role that writes without end must not keep the others from being read.
@@ -263,29 +264,26 @@ void Supervisor::ReapAll() {
   HandleEnds(ended);
 }
 
-// Roles that ended between two looks are in no order of time: a signal is then
-// a likelier cause than an exit code, and a lost peer none at all.
+// How far a role's end is from being the cause of the others': a signal is
+// nobody else's doing, a lost peer is all somebody else's.
+int Supervisor::CauseRank(const Child& child) {
+  if (WIFSIGNALED(child.wait_status)) return 0;
+  return LostItsPeer(child.wait_status) ? 2 : 1;
+}
+
 void Supervisor::HandleEnds(const std::vector<Child*>& ended) {
-  const Child* failed = nullptr;
-  const auto rank = [](const Child& child) {
-    if (WIFSIGNALED(child.wait_status)) return 0;
-    return LostItsPeer(child.wait_status) ? 2 : 1;
-  };
   for (const Child* child : ended) {
-    if (Failed(child->wait_status)) {
-      if (!failed || rank(*child) < rank(*failed)) failed = child;
-    } else if (child->role.coordinator) {
-      straggler_time_ = child->end_time + grace_;
+    if (!Failed(child->wait_status)) {
+      if (child->role.coordinator) straggler_time_ = child->end_time + grace_;
+      continue;
+    }
+    if (cause_ != Cause::kNone) continue;
+    if (root_ == nullptr) verdict_time_ = child->end_time + kVerdictDelay;
+    if (root_ == nullptr || CauseRank(*child) < CauseRank(*root_)) {
+      root_ = child;
     }
   }
-  if (failed == nullptr || cause_ != Cause::kNone) return;
-  if (rank(*failed) < 2) {
-    root_ = failed;
-    Stop(Cause::kRoleFailed);
-  } else if (root_ == nullptr) {
-    root_ = failed;
-    verdict_time_ = failed->end_time + kVerdictDelay;
-  }
+  if (root_ != nullptr && CauseRank(*root_) == 0) Stop(Cause::kRoleFailed);
 }
 
 void Supervisor::CheckDeadlines() {

@@ -103,10 +103,13 @@ class Supervisor {
   void ReapAll();
   void HandleEnds(const std::vector<Child*>& ended);
   void CheckDeadlines();
+  static int CauseRank(const Child& child);
+  const Child& Origin() const;
   Outcome MakeOutcome() const;
   Outcome FailureOutcome() const;
   Outcome SignalOutcome() const;
-  std::string Consequences() const;
+  std::string Consequences(const Child& root) const;
+  static std::string LastWords(const Child& child);
   std::string Excerpt(const Child& child) const;
 
   const Milliseconds grace_;
@@ -116,7 +119,7 @@ class Supervisor {
   sigset_t old_mask_;
   std::vector<std::unique_ptr<Child>> children_;
   Cause cause_ = Cause::kNone;
-  const Child* root_ = nullptr;  // The role that failed first.
+  const Child* root_ = nullptr;  // The role whose failure ends the job.
   int signal_ = 0;               // The first signal that came.
   absl::Status tick_status_;
   bool killed_ = false;

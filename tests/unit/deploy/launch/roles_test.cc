@@ -41,7 +41,7 @@ TEST(Roles, ShardZeroHoldsTheJob) {
   EXPECT_EQ(ShellLine(role.process.arguments),
             "/opt/bin/terse-server --job runs/x/job.yaml --shard 0 "
             "--listen 127.0.0.1:0 --port-file runs/x/shard-0.port "
-            "--run-dir runs/x --report runs/x/report.json");
+            "--run-dir runs/x");
 }
 
 TEST(Roles, TheOthersNeedOnlyAnAddress) {
@@ -88,7 +88,7 @@ TEST(Roles, AMemoryJobIsOneProcess) {
   EXPECT_TRUE(role.coordinator);
   EXPECT_EQ(ShellLine(role.process.arguments),
             "/opt/bin/terse-worker --memory --job runs/x/job.yaml "
-            "--run-dir runs/x --report runs/x/report.json");
+            "--run-dir runs/x");
 }
 
 TEST(Roles, TokensAreLongAndNeverTheSame) {

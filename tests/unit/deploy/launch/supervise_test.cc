@@ -166,6 +166,31 @@ TEST_F(SupervisorTest, TakesALostPeerForAConsequence) {
               HasSubstr("ended because of it: server 0 (exit code 69)"));
 }
 
+TEST_F(SupervisorTest, PrefersACrashToWhatItLeadsTo) {
+  Create();
+  // The connection breaks before the crashed process is gone.
+  Shell("server 0", "sleep 0.1; exit 1");
+  Shell("worker 0", "sleep 0.3; kill -SEGV $$");
+  const Outcome outcome = Run();
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.message, HasSubstr("worker 0 (pid "));
+  EXPECT_THAT(outcome.message, HasSubstr("was killed by SIGSEGV"));
+}
+
+TEST_F(SupervisorTest, FindsTheRoleWhoseWordsTheOthersRepeat) {
+  Create();
+  Shell("server 0", "echo 'terse-server: worker 1: no data'; exit 65");
+  Shell("worker 0",
+        "sleep 0.1; echo 'terse-worker: worker 1: no data'; exit 65");
+  Shell("worker 1", "sleep 0.2; echo 'terse-worker: no data'; exit 65");
+  const Outcome outcome = Run();
+  EXPECT_EQ(outcome.exit_code, 65);
+  EXPECT_TRUE(outcome.message.starts_with("worker 1 (pid ")) << outcome.message;
+  EXPECT_THAT(outcome.message,
+              HasSubstr("ended because of it: server 0 (exit code 65), "
+                        "worker 0 (exit code 65)"));
+}
+
 TEST_F(SupervisorTest, ReportsALostPeerWhenNothingElseFails) {
   Create();
   Shell("server 0", "exit 69");
