@@ -51,9 +51,9 @@ class ByteDataset final : public Dataset {
                 std::span<float> values) const override {
     const ByteSamples& samples = Of(split);
     TERSE_CHECK(index < samples.labels.size());
-    PixelsToFloats(std::span(samples.pixels)
-                       .subspan(index * sample_bytes_, sample_bytes_),
-                   values);
+    PixelsToFloats(
+        std::span(samples.pixels).subspan(index * sample_bytes_, sample_bytes_),
+        values);
     return samples.labels[index];
   }
 

@@ -54,8 +54,8 @@ absl::StatusOr<std::unique_ptr<Dataset>> OpenCifar10(
     const std::string& directory) {
   ByteSamples train;
   for (int i = 1; i <= 5; ++i) {
-    TERSE_RETURN_IF_ERROR(AppendFile(
-        directory, absl::StrCat("data_batch_", i, ".bin"), train));
+    TERSE_RETURN_IF_ERROR(
+        AppendFile(directory, absl::StrCat("data_batch_", i, ".bin"), train));
   }
   ByteSamples test;
   TERSE_RETURN_IF_ERROR(AppendFile(directory, "test_batch.bin", test));

@@ -33,8 +33,8 @@ class Draws {
     return low + (high - low) * RandomUnit(key_, next_++);
   }
   uint32_t Below(uint32_t count) {
-    return static_cast<uint32_t>(
-        uint64_t{RandomBits(key_, next_++)} * count >> 32);
+    return static_cast<uint32_t>(uint64_t{RandomBits(key_, next_++)} * count >>
+                                 32);
   }
 
  private:
@@ -111,13 +111,13 @@ class Canvas {
       for (int x = left; x <= right; ++x) {
         const Point to = {static_cast<float>(x) - a.x,
                           static_cast<float>(y) - a.y};
-        const float share = std::clamp(
-            (to.x * along.x + to.y * along.y) * scale, 0.f, 1.f);
+        const float share =
+            std::clamp((to.x * along.x + to.y * along.y) * scale, 0.f, 1.f);
         const float dx = to.x - share * along.x;
         const float dy = to.y - share * along.y;
         const float distance = std::sqrt(dx * dx + dy * dy);
-        const float cover = std::clamp(
-            (pen.radius - distance) / pen.softness + .5f, 0.f, 1.f);
+        const float cover =
+            std::clamp((pen.radius - distance) / pen.softness + .5f, 0.f, 1.f);
         float& pixel = light_[static_cast<size_t>(y * kSide + x)];
         pixel = std::max(pixel, pen.ink * cover);
       }
@@ -154,12 +154,11 @@ void DrawStroke(Stroke stroke, const Hand& hand, const Pen& pen, Draws& draws,
   }
   constexpr int kLineParts = 3;
   constexpr int kArcParts = 12;
-  const int parts =
-      stroke.kind == Stroke::Kind::kLine ? kLineParts : kArcParts;
+  const int parts = stroke.kind == Stroke::Kind::kLine ? kLineParts : kArcParts;
   Point from = hand.Move(OnStroke(stroke, 0));
   for (int part = 1; part <= parts; ++part) {
-    const Point to = hand.Move(OnStroke(
-        stroke, static_cast<float>(part) / static_cast<float>(parts)));
+    const Point to = hand.Move(
+        OnStroke(stroke, static_cast<float>(part) / static_cast<float>(parts)));
     canvas.Draw(from, to, pen);
     from = to;
   }
@@ -205,8 +204,7 @@ uint32_t DrawDigit(uint64_t key, std::span<uint8_t> pixels) {
             (1.f / 65535) -
         1;
     const float light = canvas.light(i) + grain * noise;
-    pixels[i] =
-        static_cast<uint8_t>(std::clamp(light, 0.f, 1.f) * 255 + .5f);
+    pixels[i] = static_cast<uint8_t>(std::clamp(light, 0.f, 1.f) * 255 + .5f);
   }
   return digit;
 }

@@ -25,9 +25,9 @@ inline SinCos SinCosTurns(float turns) {
       x * (1 + xx * (-1.f / 6 +
                      xx * (1.f / 120 + xx * (-1.f / 5040 + xx / 362880))));
   const float cos =
-      1 + xx * (-0.5f + xx * (1.f / 24 +
-                              xx * (-1.f / 720 +
-                                    xx * (1.f / 40320 - xx / 3628800))));
+      1 +
+      xx * (-0.5f + xx * (1.f / 24 + xx * (-1.f / 720 +
+                                           xx * (1.f / 40320 - xx / 3628800))));
   const float sign = (half_turns & 1) ? -1.f : 1.f;
   return {sign * sin, sign * cos};
 }
@@ -38,8 +38,7 @@ inline float NaturalLog(float x) {
   // x = m * 2^e with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh z.
   const uint32_t shifted = std::bit_cast<uint32_t>(x) - 0x3f3504f3u;
   const int exponent = static_cast<int32_t>(shifted) >> 23;
-  const float m =
-      std::bit_cast<float>((shifted & 0x007fffffu) + 0x3f3504f3u);
+  const float m = std::bit_cast<float>((shifted & 0x007fffffu) + 0x3f3504f3u);
   const float z = (m - 1) / (m + 1);
   const float zz = z * z;
   const float series =

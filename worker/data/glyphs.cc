@@ -79,10 +79,9 @@ constexpr std::array kSevenHooked = {Line(.2f, .26f, .22f, .1f),
 
 constexpr std::array kEightRound = {Arc(.5f, .29f, .21f, .2f, 0, 1.f),
                                     Arc(.5f, .7f, .27f, .22f, 0, 1.f)};
-constexpr std::array kEightCrossed = {Arc(.5f, .27f, .23f, .18f, .42f, 1.08f),
-                                      Line(.32f, .38f, .7f, .6f),
-                                      Line(.7f, .37f, .3f, .6f),
-                                      Arc(.5f, .73f, .25f, .2f, -.08f, .58f)};
+constexpr std::array kEightCrossed = {
+    Arc(.5f, .27f, .23f, .18f, .42f, 1.08f), Line(.32f, .38f, .7f, .6f),
+    Line(.7f, .37f, .3f, .6f), Arc(.5f, .73f, .25f, .2f, -.08f, .58f)};
 
 constexpr std::array kNineStraight = {Arc(.49f, .32f, .25f, .23f, 0, 1.f),
                                       Line(.74f, .3f, .66f, .92f)};

@@ -7,8 +7,8 @@
 
 namespace terse {
 
-// Part of an ellipse, or a line. Coordinates are shares of the glyph's box, x to
-// the right and y down; angles are turns, from the right downwards.
+// Part of an ellipse, or a line. Coordinates are shares of the glyph's box, x
+// to the right and y down; angles are turns, from the right downwards.
 struct Stroke {
   enum class Kind : uint8_t { kLine, kArc };
   Kind kind;

@@ -42,8 +42,8 @@ absl::StatusOr<NamedBytes> ReadIdx(const std::string& directory,
 absl::StatusOr<uint64_t> TakeHeader(NamedBytes& file, uint32_t magic) {
   const size_t header_bytes = magic == kImagesMagic ? 16 : 8;
   if (file.bytes.size() < header_bytes) {
-    return absl::DataLossError(absl::StrCat(
-        file.path, ": ", file.bytes.size(), " bytes are too few for a header"));
+    return absl::DataLossError(absl::StrCat(file.path, ": ", file.bytes.size(),
+                                            " bytes are too few for a header"));
   }
   if (const uint32_t found = BigEndian32(file.bytes, 0); found != magic) {
     return absl::DataLossError(absl::StrCat(
@@ -57,9 +57,9 @@ absl::StatusOr<uint64_t> TakeHeader(NamedBytes& file, uint32_t magic) {
     const uint32_t rows = BigEndian32(file.bytes, 8);
     const uint32_t columns = BigEndian32(file.bytes, 12);
     if (rows != kSide || columns != kSide) {
-      return absl::DataLossError(
-          absl::StrCat(file.path, ": has pictures of ", rows, "x", columns,
-                       " pixels; mnist has 28x28"));
+      return absl::DataLossError(absl::StrCat(file.path, ": has pictures of ",
+                                              rows, "x", columns,
+                                              " pixels; mnist has 28x28"));
     }
     item_bytes = kImageBytes;
   }
@@ -83,16 +83,17 @@ absl::StatusOr<ByteSamples> ReadSplit(const std::string& directory,
   TERSE_ASSIGN_OR_RETURN(const uint64_t label_count,
                          TakeHeader(labels, kLabelsMagic));
   if (count != label_count) {
-    return absl::DataLossError(
-        absl::StrCat(labels.path, ": has ", label_count, " labels for the ",
-                     count, " pictures of ", images.path));
+    return absl::DataLossError(absl::StrCat(labels.path, ": has ", label_count,
+                                            " labels for the ", count,
+                                            " pictures of ", images.path));
   }
-  const auto bad = std::find_if(labels.bytes.begin(), labels.bytes.end(),
-                                [](uint8_t label) { return label >= kClasses; });
+  const auto bad =
+      std::find_if(labels.bytes.begin(), labels.bytes.end(),
+                   [](uint8_t label) { return label >= kClasses; });
   if (bad != labels.bytes.end()) {
-    return absl::DataLossError(
-        absl::StrCat(labels.path, ": label ", bad - labels.bytes.begin(),
-                     " is ", *bad, "; labels are 0 to 9"));
+    return absl::DataLossError(absl::StrCat(labels.path, ": label ",
+                                            bad - labels.bytes.begin(), " is ",
+                                            *bad, "; labels are 0 to 9"));
   }
   return ByteSamples{std::move(images.bytes), std::move(labels.bytes)};
 }

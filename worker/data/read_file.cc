@@ -65,12 +65,13 @@ absl::StatusOr<std::vector<uint8_t>> ReadWhole(const std::string& path,
 
 }  // namespace
 
-absl::StatusOr<NamedBytes> ReadFirstOf(
-    std::span<const std::string> directories,
-    std::span<const std::string> names, size_t bytes_max) {
+absl::StatusOr<NamedBytes> ReadFirstOf(std::span<const std::string> directories,
+                                       std::span<const std::string> names,
+                                       size_t bytes_max) {
   for (const std::string& directory : directories) {
     for (const std::string& name : names) {
-      const std::filesystem::path path = std::filesystem::path(directory) / name;
+      const std::filesystem::path path =
+          std::filesystem::path(directory) / name;
       std::error_code error;
       if (!std::filesystem::exists(path, error)) continue;
       NamedBytes file{.path = path.string()};

@@ -19,9 +19,9 @@ struct NamedBytes {
 // in order, then names in order), unpacking it if it is gzip. Errors: NotFound
 // (exit 66: no such file, naming where it was looked for), PermissionDenied,
 // DataLoss (truncated or corrupt gzip, larger than `bytes_max`).
-absl::StatusOr<NamedBytes> ReadFirstOf(
-    std::span<const std::string> directories,
-    std::span<const std::string> names, size_t bytes_max);
+absl::StatusOr<NamedBytes> ReadFirstOf(std::span<const std::string> directories,
+                                       std::span<const std::string> names,
+                                       size_t bytes_max);
 
 }  // namespace terse
 

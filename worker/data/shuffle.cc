@@ -14,13 +14,14 @@ constexpr int kRounds = 6;  // Even: the two halves end with their own widths.
 }  // namespace
 
 // A Feistel network permutes the numbers of `bits` bits; walking along its
-// cycles until the first number below `size` permutes those below `size`. Fewer
-// than two rounds of the walk are needed on average.
+// cycles until the first number below `size` permutes those below `size`. The
+// walk has fewer than two rounds on average, but in sets of less than 32: with
+// halves of one or two bits the network would favour some orders.
 uint64_t ShuffledIndex(uint64_t seed, uint64_t epoch, uint64_t size,
                        uint64_t position) {
   TERSE_CHECK(position < size);
   if (size == 1) return 0;
-  const int bits = std::bit_width((size - 1) | 3);
+  const int bits = std::bit_width((size - 1) | 63);
   const uint64_t key = DrawKey(Draw::kShuffle, {seed, epoch});
   do {
     int left_bits = bits / 2;
