@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "common/base/random.h"
-#include "common/base/sha256.h"
 #include "common/base/status.h"
 
 namespace terse {
@@ -134,8 +133,8 @@ Buffer BlockStore::EncodeWeights(uint32_t block, uint64_t version,
   return codes;
 }
 
-std::string BlockStore::Sha256(uint32_t block) const {
-  return Sha256Digest(std::as_bytes(Weights(block)));
+Sha256Digest BlockStore::Digest(uint32_t block) const {
+  return Sha256Of(std::as_bytes(Weights(block)));
 }
 
 }  // namespace terse

@@ -6,12 +6,12 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "common/base/buffer.h"
+#include "common/base/sha256.h"
 #include "common/optimizer/optimizer.h"
 #include "common/plan/plan.h"
 
@@ -66,7 +66,7 @@ class BlockStore {
   Buffer EncodeWeights(uint32_t block, uint64_t version,
                        const TensorStats& weight_stats) const;
 
-  std::string Sha256(uint32_t block) const;
+  Sha256Digest Digest(uint32_t block) const;
 
  private:
   struct Place {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
@@ -249,7 +248,8 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
   std::sort(step_ns.begin(), step_ns.end());
   // Blocks do not depend on the number of servers, so this does not either.
   Sha256 hash;
-  for (const auto& [block, digest] : digests_) hash.Update(digest);
+  for (const auto& [block, digest] : digests_)
+    hash.Update(std::string_view(digest));
 
   const nlohmann::json report = {
       {"job", job_.name()},
@@ -272,7 +272,7 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
       {"bits_per_element_up", BitsPerElement(up, timeline_.steps_total)},
       {"bits_per_element_down", BitsPerElement(down, timeline_.steps_total)},
       {"time_ms", TimesJson()},
-      {"weights_sha256", HexOf(hash.Finish())}};
+      {"weights_sha256", Hex(hash.Finish())}};
   on_event_({{"event", "finish"},
              {"seconds", report["seconds"]},
              {"test_accuracy", report["test_accuracy"]},

@@ -311,7 +311,8 @@ absl::Status Server::OnGoodbye(uint32_t worker, const Frame& frame) {
   for (uint32_t block : shard_->store().blocks()) {
     wire::Digests::Record* record = digests.add_records();
     record->set_block(block);
-    record->set_sha256(shard_->store().Sha256(block));
+    const Sha256Digest digest = shard_->store().Digest(block);
+    record->set_sha256(digest.data(), digest.size());
   }
   if (!coordinator()) {
     Send(*coordinator_peer_, MakeMessage(wire::DIGESTS, digests));

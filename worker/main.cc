@@ -20,7 +20,6 @@
 #include "worker/data/dataset.h"
 #include "worker/local_job.h"
 #include "worker/session.h"
-#include "worker/torch/threads.h"
 #include "worker/torch/torch_model.h"
 
 namespace terse {
@@ -45,13 +44,16 @@ ModelFactory TorchModels(const std::string& data_dir) {
   return [data_dir, dataset](
              const Job& job, const Plan& plan,
              uint32_t rank) -> absl::StatusOr<std::unique_ptr<NetworkModel>> {
-    ConfigureTorchThreads(job.cluster().threads_per_worker());
     if (*dataset == nullptr) {
       TERSE_ASSIGN_OR_RETURN(*dataset,
                              OpenDataset(job.data(), data_dir, job.seed()));
     }
-    return MakeTorchModel(
-        {.job = job, .model = plan.model, .dataset = *dataset, .worker = rank});
+    return MakeTorchModel({.job = job,
+                           .spec = plan.model,
+                           .dataset = *dataset,
+                           .worker = rank,
+                           .workers = job.cluster().workers(),
+                           .threads = job.cluster().threads_per_worker()});
   };
 }
 

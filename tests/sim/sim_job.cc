@@ -1,0 +1,197 @@
+#include "tests/sim/sim_job.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/server.h"
+#include "worker/session.h"
+
+namespace terse {
+namespace {
+
+// Hands a link's events to a role at once: in the simulator everything happens
+// on one thread, one event at a time.
+template <typename Role>
+class DirectSink final : public FrameSink {
+ public:
+  void set_role(Role* role) { role_ = role; }
+  absl::Status OnFrame(PeerId peer, Frame frame) override {
+    role_->OnFrame(peer, std::move(frame));
+    return absl::OkStatus();
+  }
+  void OnPeerLost(PeerId peer, const absl::Status& reason) override {
+    role_->OnPeerLost(peer, reason);
+  }
+
+ private:
+  Role* role_ = nullptr;
+};
+
+template <typename Role>
+struct Node {
+  DirectSink<Role> sink;
+  std::unique_ptr<Link> link;
+  std::unique_ptr<Role> role;
+  bool started = false;
+};
+
+// Tells the job how far each worker has come.
+class WatchedModel final : public NetworkModel {
+ public:
+  WatchedModel(std::unique_ptr<NetworkModel> model,
+               std::function<void(uint64_t)> on_step)
+      : model_(std::move(model)), on_step_(std::move(on_step)) {}
+  uint64_t train_samples() const override { return model_->train_samples(); }
+  uint64_t test_samples() const override { return model_->test_samples(); }
+  std::span<float> Values(uint32_t tensor) override {
+    return model_->Values(tensor);
+  }
+  absl::Status ComputeGradient(
+      uint64_t step, const std::function<void(const LossSums&)>& on_loss,
+      const std::function<absl::Status(uint32_t, std::span<const float>)>&
+          on_gradient) override {
+    on_step_(step);
+    return model_->ComputeGradient(step, on_loss, on_gradient);
+  }
+  absl::StatusOr<LossSums> Evaluate(uint64_t first, uint64_t count) override {
+    return model_->Evaluate(first, count);
+  }
+
+ private:
+  const std::unique_ptr<NetworkModel> model_;
+  const std::function<void(uint64_t)> on_step_;
+};
+
+class SimJob {
+ public:
+  SimJob(const Job& job, const SimJobOptions& options)
+      : job_(job),
+        options_(options),
+        network_(options.network),
+        servers_(job.cluster().servers()),
+        workers_(job.cluster().workers()),
+        steps_(job.cluster().workers()) {}
+
+  SimJobResult Run() {
+    for (uint32_t s = 0; s < servers_.size(); ++s) AddServer(s);
+    for (uint32_t w = 0; w < workers_.size(); ++w) AddWorker(w);
+    const absl::Time deadline = network_.clock().Now() + options_.time_max;
+    uint64_t events = 0;
+    while (!Ended() && network_.Step()) {
+      if (++events > options_.events_max || network_.clock().Now() > deadline) {
+        result_.status = absl::DeadlineExceededError("the job is stuck");
+        return std::move(result_);
+      }
+    }
+    if (!Ended()) {
+      result_.status = absl::InternalError(
+          "nothing is pending and the job has "
+          "not ended");
+      return std::move(result_);
+    }
+    for (auto& node : servers_) result_.status.Update(node.role->result());
+    for (auto& node : workers_) result_.status.Update(node.role->result());
+    result_.report = servers_[0].role->report();
+    result_.frames = network_.frames_delivered();
+    return std::move(result_);
+  }
+
+ private:
+  bool Ended() const {
+    const auto ended = [](const auto& node) {
+      return node.started && node.role->ended();
+    };
+    return std::all_of(servers_.begin(), servers_.end(), ended) &&
+           std::all_of(workers_.begin(), workers_.end(), ended);
+  }
+
+  absl::Duration StartDelay() {
+    return absl::Nanoseconds(
+        network_.Random(1 + absl::ToInt64Nanoseconds(options_.start_spread)));
+  }
+
+  static std::string Address(uint32_t shard) {
+    return absl::StrCat("shard", shard);
+  }
+
+  void AddServer(uint32_t shard) {
+    network_.Schedule(StartDelay(), [this, shard] {
+      Node<Server>& node = servers_[shard];
+      node.link = network_.MakeLink(Address(shard), node.sink);
+      ServerOptions options;
+      options.shard = shard;
+      if (shard == 0) options.job = job_;
+      options.coordinator_address = Address(0);
+      options.token = "token";
+      options.on_event = [this](const nlohmann::json& event) {
+        result_.events.push_back(event);
+      };
+      node.role = std::make_unique<Server>(std::move(options), *node.link,
+                                           network_.clock());
+      node.sink.set_role(node.role.get());
+      node.started = true;
+      const absl::Status started = node.role->Start();
+      if (!started.ok()) node.role->Abort(started);
+      Tick(*node.role);
+    });
+  }
+
+  void AddWorker(uint32_t rank) {
+    network_.Schedule(StartDelay(), [this, rank] {
+      Node<WorkerSession>& node = workers_[rank];
+      node.link = network_.MakeLink("", node.sink);
+      SessionOptions options;
+      options.coordinator_address = Address(0);
+      options.rank = rank;
+      options.token = "token";
+      node.role = std::make_unique<WorkerSession>(
+          std::move(options),
+          [this](const Job& job, const Plan& plan, uint32_t worker) {
+            return MakeModel(job, plan, worker);
+          },
+          *node.link, network_.clock());
+      node.sink.set_role(node.role.get());
+      node.started = true;
+      node.role->Start();
+      Tick(*node.role);
+    });
+  }
+
+  absl::StatusOr<std::unique_ptr<NetworkModel>> MakeModel(const Job& job,
+                                                          const Plan& plan,
+                                                          uint32_t worker) {
+    return std::make_unique<WatchedModel>(
+        std::make_unique<SimModel>(job, plan, worker, options_.model),
+        [this, worker](uint64_t step) {
+          steps_[worker] = step;
+          const uint64_t slowest =
+              *std::min_element(steps_.begin(), steps_.end());
+          result_.lead_max = std::max(result_.lead_max, step - slowest);
+        });
+  }
+
+  template <typename Role>
+  void Tick(Role& role) {
+    role.OnTime();
+    if (role.ended()) return;
+    network_.Schedule(absl::Seconds(1), [this, &role] { Tick(role); });
+  }
+
+  const Job& job_;
+  const SimJobOptions& options_;
+  SimNetwork network_;
+  std::vector<Node<Server>> servers_;
+  std::vector<Node<WorkerSession>> workers_;
+  std::vector<uint64_t> steps_;
+  SimJobResult result_;
+};
+
+}  // namespace
+
+SimJobResult RunSimJob(const Job& job, const SimJobOptions& options) {
+  return SimJob(job, options).Run();
+}
+
+}  // namespace terse

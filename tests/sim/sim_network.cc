@@ -1,0 +1,181 @@
+#include "tests/sim/sim_network.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+
+namespace terse {
+
+class SimLink final : public Link {
+ public:
+  SimLink(SimNetwork& network, std::string address, FrameSink& sink)
+      : network_(network), address_(std::move(address)), sink_(sink) {}
+
+  ~SimLink() override {
+    network_.listeners_.erase(address_);
+    for (auto& [peer, connection] : peers_) {
+      connection.in->sink = nullptr;
+      LosePeer(connection, absl::UnavailableError("the process ended"));
+    }
+  }
+
+  PeerId Connect(const std::string& address, absl::Duration timeout) override {
+    const PeerId peer{network_.next_peer_++};
+    auto in = std::make_shared<SimNetwork::Pipe>();
+    auto out = std::make_shared<SimNetwork::Pipe>();
+    *in = MakePipe(peer);
+    peers_[peer] = {in, out};
+    TryConnect(peer, address, network_.clock().Now() + timeout);
+    return peer;
+  }
+
+  absl::Status Send(PeerId peer, Frame frame) override {
+    const auto found = peers_.find(peer);
+    if (found == peers_.end()) {
+      return absl::NotFoundError("the peer is not connected");
+    }
+    counters_.frames_sent += 1;
+    counters_.bytes_sent += frame.WireBytes();
+    network_.Deliver(
+        found->second.out, [frame = std::move(frame)](SimNetwork::Pipe& pipe) {
+          if (pipe.closed) return;
+          ++pipe.counters->frames_received;
+          pipe.counters->bytes_received += frame.WireBytes();
+          pipe.sink->OnFrame(pipe.sender_as_seen, frame).IgnoreError();
+        });
+    return absl::OkStatus();
+  }
+
+  void Admit(PeerId, size_t) override {}
+
+  void Close(PeerId peer) override {
+    const auto found = peers_.find(peer);
+    if (found == peers_.end()) return;
+    found->second.in->closed = true;
+    LosePeer(found->second, absl::OkStatus());
+    // The closing side hears of the end as well, once all is sent.
+    FrameSink* sink = &sink_;
+    network_.Deliver(found->second.in, [sink, peer](SimNetwork::Pipe& pipe) {
+      if (pipe.sink != nullptr) sink->OnPeerLost(peer, absl::OkStatus());
+      pipe.sink = nullptr;
+    });
+    peers_.erase(found);
+  }
+
+  LinkCounters Counters() const override { return counters_; }
+  std::string Address() const override { return address_; }
+
+ private:
+  struct Connection {
+    std::shared_ptr<SimNetwork::Pipe> in;
+    std::shared_ptr<SimNetwork::Pipe> out;
+  };
+
+  SimNetwork::Pipe MakePipe(PeerId peer) {
+    SimNetwork::Pipe pipe;
+    pipe.sink = &sink_;
+    pipe.sender_as_seen = peer;
+    pipe.counters = &counters_;
+    return pipe;
+  }
+
+  void TryConnect(PeerId peer, const std::string& address,
+                  absl::Time deadline) {
+    const auto found = peers_.find(peer);
+    if (found == peers_.end()) return;
+    const auto listener = network_.listeners_.find(address);
+    if (listener != network_.listeners_.end()) {
+      SimLink& other = *listener->second;
+      const PeerId as_seen{network_.next_peer_++};
+      std::shared_ptr<SimNetwork::Pipe> out = found->second.out;
+      auto pending = std::exchange(out->pending, {});
+      *out = other.MakePipe(as_seen);
+      out->connected = found->second.in->connected = true;
+      other.peers_[as_seen] = {out, found->second.in};
+      for (auto& arrival : pending) network_.Deliver(out, std::move(arrival));
+      return;
+    }
+    if (network_.clock().Now() >= deadline) {
+      const absl::Status reason =
+          absl::UnavailableError(absl::StrCat("nobody listens at ", address));
+      peers_.erase(found);
+      sink_.OnPeerLost(peer, reason);
+      return;
+    }
+    network_.Schedule(absl::Milliseconds(10), [this, peer, address, deadline] {
+      TryConnect(peer, address, deadline);
+    });
+  }
+
+  void LosePeer(const Connection& connection, const absl::Status& reason) {
+    network_.Deliver(connection.out, [reason](SimNetwork::Pipe& pipe) {
+      if (pipe.sink == nullptr) return;
+      pipe.closed = true;
+      FrameSink* sink = std::exchange(pipe.sink, nullptr);
+      sink->OnPeerLost(pipe.sender_as_seen, reason);
+    });
+  }
+
+  friend class SimNetwork;
+  SimNetwork& network_;
+  const std::string address_;
+  FrameSink& sink_;
+  LinkCounters counters_;
+  std::map<PeerId, Connection> peers_;
+};
+
+std::unique_ptr<Link> SimNetwork::MakeLink(const std::string& address,
+                                           FrameSink& sink) {
+  auto link = std::make_unique<SimLink>(*this, address, sink);
+  if (!address.empty()) {
+    TERSE_CHECK(listeners_.emplace(address, link.get()).second);
+  }
+  return link;
+}
+
+uint64_t SimNetwork::Random(uint64_t bound) {
+  TERSE_CHECK(bound > 0);
+  return DrawKey(Draw::kSimulate, {options_.seed, draws_++}) % bound;
+}
+
+void SimNetwork::At(absl::Time time, std::function<void()> action) {
+  queue_.push({time, events_++, std::move(action)});
+}
+
+void SimNetwork::Schedule(absl::Duration delay, std::function<void()> action) {
+  At(clock_.Now() + delay, std::move(action));
+}
+
+void SimNetwork::Deliver(const std::shared_ptr<Pipe>& pipe,
+                         std::function<void(Pipe&)> arrival) {
+  if (!pipe->connected) {
+    pipe->pending.push_back(std::move(arrival));
+    return;
+  }
+  const int64_t spread =
+      absl::ToInt64Nanoseconds(options_.delay_max - options_.delay_min);
+  const absl::Time drawn =
+      clock_.Now() + options_.delay_min + absl::Nanoseconds(Random(spread + 1));
+  pipe->last_arrival = std::max(pipe->last_arrival, drawn);
+  At(pipe->last_arrival, [this, pipe, arrival = std::move(arrival)] {
+    if (pipe->sink == nullptr) return;
+    ++frames_delivered_;
+    arrival(*pipe);
+  });
+}
+
+bool SimNetwork::Step() {
+  if (queue_.empty()) return false;
+  // The action may schedule, so it leaves the queue first.
+  Event event = queue_.top();
+  queue_.pop();
+  clock_.Set(std::max(clock_.Now(), event.time));
+  event.action();
+  return true;
+}
+
+}  // namespace terse

@@ -1,0 +1,205 @@
+// Whole jobs over the simulated network. BSP jobs must end with the same bits
+// whatever the delays, the order of starting, the number of shards and the
+// transport.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/config/job.h"
+#include "gtest/gtest.h"
+#include "tests/sim/sim_job.h"
+#include "worker/local_job.h"
+
+namespace terse {
+namespace {
+
+// Small tensors, so that shards hold parts of one; every kind of quantizer and
+// of codec that carries state or statistics.
+constexpr char kJob[] = R"(
+name: sim
+seed: 7
+model: {mlp: {hidden: [40, 24], batch_norm: true}}
+data: {kind: noise, shape: [1, 9, 9], train_samples: 1000, test_samples: 101}
+train: {steps: 7, batch_size: 20, evaluate_every_epochs: 0}
+cluster: {servers: 1, workers: 3}
+)";
+
+Job MakeJob(const std::vector<std::string>& overrides) {
+  absl::StatusOr<Job> job = ParseJob(kJob, "sim_test", overrides);
+  EXPECT_TRUE(job.ok()) << job.status();
+  return *job;
+}
+
+struct Method {
+  std::string name;
+  std::vector<std::string> overrides;
+};
+
+std::vector<Method> Methods() {
+  return {
+      {"plain", {}},
+      {"momentum_norm",
+       {"optimizer.momentum=0.9", "optimizer.nesterov=true",
+        "clip.global_norm=0.5", "clip.value=0.3"}},
+      {"binaryconnect_terngrad",
+       {"quantize.weights=binaryconnect", "compress.gradient=terngrad",
+        "compress.small_tensor_elements=100", "optimizer.kind=adam"}},
+      {"stochastic_qsgd",
+       {"quantize.weights=binaryconnect_stochastic", "compress.gradient=qsgd",
+        "compress.small_tensor_elements=0"}},
+      {"dorefa_norm",
+       {"quantize.weights={kind: dorefa, bits: 2}",
+        "compress.gradient={kind: dorefa, bits: 4}", "clip.global_norm=0.1"}},
+      {"dorefa1", {"quantize.weights={kind: dorefa, bits: 1}"}},
+      {"topk_feedback",
+       {"compress.gradient={kind: topk, ratio: 0.05, error_feedback: true}",
+        "compress.small_tensor_elements=0"}},
+      {"evaluations",
+       {"train.evaluate_every_epochs=1", "train.steps=40",
+        "quantize.weights=binaryconnect_stochastic"}},
+  };
+}
+
+class BspJobTest : public testing::TestWithParam<Method> {
+ protected:
+  static SimJobResult Run(uint64_t seed, std::vector<std::string> more) {
+    std::vector<std::string> overrides = GetParam().overrides;
+    overrides.insert(overrides.end(), more.begin(), more.end());
+    SimJobOptions options;
+    options.network.seed = seed;
+    SimJobResult result = RunSimJob(MakeJob(overrides), options);
+    EXPECT_TRUE(result.status.ok())
+        << result.status << " (network seed " << seed << ")";
+    return result;
+  }
+};
+
+TEST_P(BspJobTest, SameBitsWhateverTheDelays) {
+  const SimJobResult first = Run(1, {});
+  ASSERT_EQ(first.report.value("weights_sha256", "").size(), 64u);
+  for (uint64_t seed = 2; seed <= 10; ++seed) {
+    const SimJobResult other = Run(seed, {});
+    ASSERT_EQ(other.report["weights_sha256"], first.report["weights_sha256"])
+        << "network seed " << seed;
+    ASSERT_EQ(other.report["train_loss"], first.report["train_loss"]);
+    ASSERT_EQ(other.report["test_loss"], first.report["test_loss"]);
+  }
+}
+
+TEST_P(BspJobTest, SameBitsWithAnyNumberOfServers) {
+  const SimJobResult one = Run(1, {});
+  for (int servers : {2, 3, 5}) {
+    const SimJobResult more =
+        Run(100 + servers, {absl::StrCat("cluster.servers=", servers)});
+    ASSERT_EQ(more.report["weights_sha256"], one.report["weights_sha256"])
+        << servers << " servers";
+    ASSERT_EQ(more.report["test_loss"], one.report["test_loss"]);
+  }
+}
+
+TEST_P(BspJobTest, SameBitsOverMemory) {
+  const SimJobResult simulated = Run(1, {});
+  const Job job = MakeJob([] {
+    std::vector<std::string> overrides = GetParam().overrides;
+    overrides.push_back("cluster.servers=2");
+    return overrides;
+  }());
+  const absl::StatusOr<nlohmann::json> report = RunLocalJob(
+      job, {.make_model = [](const Job& job, const Plan& plan, uint32_t rank) {
+        return std::make_unique<SimModel>(job, plan, rank, SimModelOptions{});
+      }});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ((*report)["weights_sha256"], simulated.report["weights_sha256"]);
+}
+
+TEST_P(BspJobTest, AnotherSeedGivesOtherBits) {
+  EXPECT_NE(Run(1, {"seed=8"}).report["weights_sha256"],
+            Run(1, {}).report["weights_sha256"]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, BspJobTest, testing::ValuesIn(Methods()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(SimJobTest, TrainingApproachesTheTarget) {
+  SimJobOptions options;
+  const SimJobResult result = RunSimJob(
+      MakeJob({"train.steps=200", "optimizer.learning_rate=0.1"}), options);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  double first_loss = 0;
+  for (const nlohmann::json& event : result.events) {
+    if (event["event"] == "progress") {
+      first_loss = event["train_loss"];
+      break;
+    }
+  }
+  EXPECT_LT(result.report["train_loss"].get<double>(), first_loss / 20);
+}
+
+TEST(SimJobTest, EvaluationIsExactOverTheTestSet) {
+  SimJobOptions options;
+  const SimJobResult result = RunSimJob(MakeJob({}), options);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  ASSERT_EQ(result.events[result.events.size() - 2]["event"], "evaluation");
+  EXPECT_EQ(result.events[result.events.size() - 2]["test_samples"], 101);
+}
+
+TEST(SimJobTest, SspKeepsItsBoundAndAsyncUsesItsFreedom) {
+  SimJobOptions options;
+  options.network.delay_max = absl::Milliseconds(200);
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    options.network.seed = seed;
+    const SimJobResult ssp =
+        RunSimJob(MakeJob({"cluster.mode=ssp", "cluster.staleness_steps_max=2",
+                           "train.steps=50", "cluster.servers=2"}),
+                  options);
+    ASSERT_TRUE(ssp.status.ok()) << ssp.status << " seed " << seed;
+    EXPECT_LE(ssp.lead_max, 2u) << "seed " << seed;
+    EXPECT_GE(ssp.lead_max, 1u) << "seed " << seed;
+    const SimJobResult async = RunSimJob(
+        MakeJob({"cluster.mode=async", "train.steps=50", "cluster.servers=2"}),
+        options);
+    ASSERT_TRUE(async.status.ok()) << async.status << " seed " << seed;
+    EXPECT_GT(async.lead_max, 2u) << "seed " << seed;
+  }
+}
+
+TEST(SimJobTest, SspAndAsyncConverge) {
+  for (const char* mode : {"ssp", "async"}) {
+    SimJobOptions options;
+    const SimJobResult result =
+        RunSimJob(MakeJob({absl::StrCat("cluster.mode=", mode),
+                           "train.steps=200", "optimizer.learning_rate=0.05"}),
+                  options);
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    EXPECT_LT(result.report["test_loss"].get<double>(), 10) << mode;
+  }
+}
+
+TEST(SimJobTest, StatisticsOverServersNeedBsp) {
+  SimJobOptions options;
+  const SimJobResult result =
+      RunSimJob(MakeJob({"cluster.mode=async", "cluster.servers=2",
+                         "clip.global_norm=1"}),
+                options);
+  EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kBadJob) << result.status;
+}
+
+TEST(SimJobTest, TooFewSamplesForAStepIsABadJob) {
+  SimJobOptions options;
+  options.model.train_samples = 50;
+  const SimJobResult result = RunSimJob(MakeJob({}), options);
+  EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kBadJob) << result.status;
+}
+
+TEST(SimJobTest, ANaNGradientEndsTheJobNamingTheTensor) {
+  SimJobOptions options;
+  options.model.noise = std::numeric_limits<float>::quiet_NaN();
+  const SimJobResult result = RunSimJob(MakeJob({}), options);
+  ASSERT_FALSE(result.status.ok());
+  EXPECT_NE(std::string(result.status.message()).find("fc3.bias"),
+            std::string::npos)
+      << result.status;
+}
+
+}  // namespace
+}  // namespace terse
