@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 #include "common/transport/link.h"
 
 namespace terse {
@@ -20,7 +20,8 @@ class Inbox final : public FrameSink {
     absl::Status reason;         // Why it is lost.
   };
 
-  // `bytes_max`: payload bytes held; a peer that sends more is dropped.
+  // `bytes_max`: bytes of frames held, headers included; a peer that sends more
+  // is dropped (ResourceExhausted).
   explicit Inbox(size_t bytes_max) : bytes_max_(bytes_max) {}
 
   absl::Status OnFrame(PeerId peer, Frame frame) override;
@@ -35,7 +36,8 @@ class Inbox final : public FrameSink {
 
  private:
   const size_t bytes_max_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
+  CondVar changed_;
   std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;

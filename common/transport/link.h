@@ -42,7 +42,8 @@ struct LinkCounters {
 
 class Link {
  public:
-  // Ends every connection at once; no call to the sink after it returns.
+  // Ends every connection at once; no call to the sink after it returns. Not to
+  // be called from inside the sink.
   virtual ~Link() = default;
 
   // Starts connecting to `address` and returns at once; frames may be sent from
@@ -61,7 +62,9 @@ class Link {
   virtual void Admit(PeerId peer, size_t payload_bytes_max) = 0;
 
   // Sends what is queued, then closes; the other side sees OnPeerLost(OK). No
-  // frame of the peer is delivered after this returns.
+  // frame of the peer is delivered after this returns (from inside a sink:
+  // after that sink returns). This side sees OnPeerLost too: OK once everything
+  // has gone out and the other side has seen the end, else why it has not.
   virtual void Close(PeerId peer) = 0;
 
   virtual LinkCounters Counters() const = 0;

@@ -1,0 +1,83 @@
+#include "common/transport/grpc/channel.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include <cstdlib>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "common/base/limits.h"
+
+namespace terse {
+namespace {
+
+using Argument = std::pair<const char*, int>;
+
+// A peer that has vanished without a word is noticed after 20 s of silence and
+// 60 s without an answer, long enough for an answer behind 7 MB in the socket
+// buffers of a 1 Mbit/s wire.
+constexpr int kKeepaliveTimeMs = 20'000;
+constexpr int kKeepaliveTimeoutMs = 60'000;
+
+// What may be under way on a stream before its reader has taken it: 32 MiB are
+// the product of 10 Gbit/s and 27 ms.
+constexpr int kWindowBytes = 32 << 20;
+
+// Larger than the 16 KiB of HTTP/2's default: fewer headers and system calls.
+constexpr int kHttp2FrameBytes = 1 << 20;
+
+std::vector<Argument> CommonArguments() {
+  return {
+      {GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs},
+      {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs},
+      {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0},
+      {GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0},
+      {GRPC_ARG_HTTP2_BDP_PROBE, 0},
+      {GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes},
+      {GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kHttp2FrameBytes},
+      {GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kHttp2FrameBytes},
+      {GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1},
+      {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, int{kMessageBytesMax}},
+  };
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  for (const auto& [name, value] : CommonArguments()) {
+    arguments.SetInt(name, value);
+  }
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // A server that starts later is found soon.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  // Training hosts talk to each other, not through a web proxy.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+void ConfigureServer(grpc::ServerBuilder& builder) {
+  for (const auto& [name, value] : CommonArguments()) {
+    builder.AddChannelArgument(name, value);
+  }
+  // Otherwise two servers would share a port, and each get half the workers.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      kKeepaliveTimeMs / 2);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+}
+
+void QuietGrpc() {
+  static std::once_flag once;
+  std::call_once(once, [] { setenv("GRPC_VERBOSITY", "NONE", 0); });
+}
+
+}  // namespace terse

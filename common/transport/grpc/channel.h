@@ -1,0 +1,28 @@
+// How gRPC is set up on both sides: for bulk, for peers that vanish, and
+// without limits a user could meet.
+#ifndef TERSE_COMMON_TRANSPORT_GRPC_CHANNEL_H_
+#define TERSE_COMMON_TRANSPORT_GRPC_CHANNEL_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/server_builder.h>
+
+#include <memory>
+#include <string>
+
+namespace terse {
+
+// A message holds chunk_bytes; more than this is no message of ours.
+inline constexpr size_t kMessageBytesMax = size_t{64} << 20;
+
+// A connection of its own, however many channels have the same address.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
+
+void ConfigureServer(grpc::ServerBuilder& builder);
+
+// Keeps gRPC's own lines off stderr, unless GRPC_VERBOSITY asks for them: what
+// they say, statuses say better. To be called before gRPC is used.
+void QuietGrpc();
+
+}  // namespace terse
+
+#endif  // TERSE_COMMON_TRANSPORT_GRPC_CHANNEL_H_

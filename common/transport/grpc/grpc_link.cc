@@ -1,0 +1,152 @@
+#include "common/transport/grpc/grpc_link.h"
+
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
+#include "common/transport/grpc/address.h"
+#include "common/transport/grpc/channel.h"
+#include "common/transport/grpc/connection.h"
+#include "common/transport/grpc/streams.h"
+
+namespace terse {
+namespace {
+
+constexpr size_t kConnectionsMax = kWorkersMax + kServersMax;
+
+// Turns calls into connections.
+class LinkService final : public grpc::CallbackGenericService {
+ public:
+  explicit LinkService(std::shared_ptr<GrpcLinkCore> core)
+      : core_(std::move(core)) {}
+
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    if (context->method() != kLinkMethod) {
+      return RefuseCall({grpc::StatusCode::UNIMPLEMENTED,
+                         "a Terse server has no such method"});
+    }
+    const PeerId peer = NextPeerId();
+    auto connection = std::make_shared<GrpcConnection>(
+        core_, peer, context->peer(), kUnadmittedPayloadBytesMax);
+    {
+      MutexLock lock(core_->mutex);
+      if (core_->ending) {
+        return RefuseCall(
+            {grpc::StatusCode::UNAVAILABLE, "the server is stopping"});
+      }
+      if (core_->connections.size() >= kConnectionsMax) {
+        return RefuseCall({grpc::StatusCode::RESOURCE_EXHAUSTED,
+                           absl::StrCat("the server has ", kConnectionsMax,
+                                        " connections, its limit")});
+      }
+      core_->connections[peer] = connection;
+    }
+    return StartServerStream(std::move(connection), context);
+  }
+
+ private:
+  const std::shared_ptr<GrpcLinkCore> core_;
+};
+
+class GrpcLink final : public Link {
+ public:
+  GrpcLink(FrameSink& sink, size_t chunk_bytes)
+      : core_(std::make_shared<GrpcLinkCore>(sink, chunk_bytes)),
+        service_(core_) {}
+
+  ~GrpcLink() override {
+    // A sink that ended its own link would wait for itself.
+    TERSE_CHECK(!DeliveryScope::Active());
+    std::vector<std::shared_ptr<GrpcConnection>> connections;
+    {
+      MutexLock lock(core_->mutex);
+      core_->ending = true;
+      for (const auto& [peer, connection] : core_->connections) {
+        connections.push_back(connection);
+      }
+    }
+    for (const auto& connection : connections) connection->Abort();
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+    MutexLock lock(core_->mutex);
+    while (!core_->connections.empty()) core_->changed.Wait(core_->mutex);
+  }
+
+  absl::Status Listen(const std::string& address) {
+    if (IsUnixAddress(address) && UnixSocketInUse(address)) {
+      return CannotListenError(address);
+    }
+    grpc::ServerBuilder builder;
+    ConfigureServer(builder);
+    builder.RegisterCallbackGenericService(&service_);
+    int port = 0;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port == 0) return CannotListenError(address);
+    address_ = WithPort(address, port);
+    return absl::OkStatus();
+  }
+
+  PeerId Connect(const std::string& address, absl::Duration timeout) override {
+    const PeerId peer = NextPeerId();
+    auto connection = std::make_shared<GrpcConnection>(core_, peer, address,
+                                                       kFramePayloadBytesMax);
+    {
+      MutexLock lock(core_->mutex);
+      core_->connections[peer] = connection;
+    }
+    StartClientStream(std::move(connection), MakeChannel(address), timeout);
+    return peer;
+  }
+
+  absl::Status Send(PeerId peer, Frame frame) override {
+    const auto connection = core_->Find(peer);
+    if (connection == nullptr) return PeerLostError();
+    return connection->Send(std::move(frame));
+  }
+
+  void Admit(PeerId peer, size_t payload_bytes_max) override {
+    if (const auto connection = core_->Find(peer)) {
+      connection->Admit(payload_bytes_max);
+    }
+  }
+
+  void Close(PeerId peer) override {
+    if (const auto connection = core_->Find(peer)) connection->Close();
+  }
+
+  LinkCounters Counters() const override { return core_->counters.Load(); }
+
+  std::string Address() const override { return address_; }
+
+ private:
+  const std::shared_ptr<GrpcLinkCore> core_;
+  LinkService service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Link>> MakeGrpcLink(
+    const GrpcLinkOptions& options, FrameSink& sink) {
+  if (options.chunk_bytes == 0 || options.chunk_bytes > kMessageBytesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("chunk_bytes is ", options.chunk_bytes,
+                     ", it must be 1 to ", kMessageBytesMax));
+  }
+  QuietGrpc();
+  auto link = std::make_unique<GrpcLink>(sink, options.chunk_bytes);
+  if (!options.listen_address.empty()) {
+    TERSE_RETURN_IF_ERROR(link->Listen(options.listen_address));
+  }
+  return link;
+}
+
+}  // namespace terse
