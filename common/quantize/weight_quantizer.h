@@ -1,11 +1,16 @@
 // Maps full-precision shadow weights to the few-bit weights a network computes
 // with: the codes that travel to the workers, their values, and the chain rule
 // that carries a gradient back. The server runs it, so there is no torch here.
-// A quantizer has no state and may be used from many threads.
+// A quantizer has no state and may be used from many threads. Formats:
+// FORMAT.md beside this file.
+//
+// Codes are the same bytes on every instruction set. A NaN weight gets the
+// lowest code (or makes its scale NaN, which Validate refuses): that weights
+// are finite is for the optimizer's caller to watch.
 #ifndef TERSE_COMMON_QUANTIZE_WEIGHT_QUANTIZER_H_
 #define TERSE_COMMON_QUANTIZE_WEIGHT_QUANTIZER_H_
 
-#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -26,8 +31,11 @@ struct TensorStats {
   double sum = 0;
   uint64_t count = 0;
 
+  // A NaN maximum stays: std::max would hide it.
   void Merge(const TensorStats& other) {
-    max_abs = std::max(max_abs, other.max_abs);
+    if (!std::isnan(max_abs) && !(other.max_abs <= max_abs)) {
+      max_abs = other.max_abs;
+    }
     sum += other.sum;
     count += other.count;
   }
@@ -88,10 +96,12 @@ class WeightQuantizer {
   virtual bool EvaluatesWithShadow() const = 0;
 };
 
-// The quantizer a job asks for; null for `none` (full precision).
-// Errors: InvalidArgument (an option out of range).
+// The quantizer a job asks for; null for `none` (full precision). Methods with
+// a scale per row need `row_elements`, the elements of one output of the layer:
+// a row that does not fit into a block has a scale for each block. Errors:
+// InvalidArgument (an option out of range, row_elements missing).
 absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeWeightQuantizer(
-    const WeightQuantization& options);
+    const WeightQuantization& options, size_t row_elements = 0);
 
 }  // namespace terse
 
