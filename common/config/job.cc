@@ -96,6 +96,13 @@ absl::StatusOr<Job> ParseJob(std::string_view yaml, const std::string& source,
       CheckJob(job, [&](std::string_view path, std::string_view text) {
         return reader.ErrorAt(path, text);
       }));
+  // Workers are given the job as PrintJob writes it.
+  if (PrintJob(job).size() > kJobFileBytesMax) {
+    return YamlError(sources, {},
+                     absl::StrCat("with every default written out, the job is "
+                                  "larger than the limit of ",
+                                  kJobFileBytesMax, " bytes"));
+  }
   return job;
 }
 

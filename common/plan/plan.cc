@@ -122,9 +122,9 @@ class Planner {
     const WeightQuantization& options =
         rule >= 0 ? quantize.rules(rule).weights() : quantize.weights();
     std::shared_ptr<const WeightQuantizer>& quantizer =
-        quantizers_[options.SerializeAsString()];
+        quantizers_[{options.SerializeAsString(), tensor.row_elements}];
     if (quantizer == nullptr) {
-      auto made = MakeWeightQuantizer(options);
+      auto made = MakeWeightQuantizer(options, tensor.row_elements);
       if (!made.ok()) return BadJob("quantize", made.status());
       quantizer = *std::move(made);
     }
@@ -159,7 +159,9 @@ class Planner {
   Plan plan_;
   // One object for all tensors that ask for the same.
   std::map<std::string, std::shared_ptr<const Codec>> codecs_;
-  std::map<std::string, std::shared_ptr<const WeightQuantizer>> quantizers_;
+  std::map<std::pair<std::string, uint64_t>,
+           std::shared_ptr<const WeightQuantizer>>
+      quantizers_;
 };
 
 }  // namespace
