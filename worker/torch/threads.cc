@@ -1,23 +1,22 @@
 #include "worker/torch/threads.h"
 
-#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 namespace terse {
-namespace {
 
-// The OpenMP library reads the policy when it is loaded, before main and before
-// any constructor of this program; a preinit function comes before that.
-void SetWaitPolicy(int, char**, char**) {
+void RestartWithPassiveOpenMp(char** argv) {
+  if (getenv("OMP_WAIT_POLICY") != nullptr ||
+      getenv("GOMP_SPINCOUNT") != nullptr) {
+    return;
+  }
+  // Set, it also keeps the new program from starting another.
   setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
+  // Where that is not possible, the program goes on as it is, only slower.
+  execv("/proc/self/exe", argv);
 }
-using PreinitFunction = void (*)(int, char**, char**);
-[[gnu::section(".preinit_array"),
-  gnu::used]] const PreinitFunction kSetWaitPolicy = SetWaitPolicy;
-
-}  // namespace
 
 void ConfigureTorchThreads(uint32_t threads) {
   at::set_num_threads(static_cast<int>(threads));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/random.h"
+#include "worker/torch/threads.h"
 #include "worker/torch/torch_model.h"
 
 namespace terse {
@@ -93,6 +94,7 @@ int Run(const Case& test, double seconds, uint32_t threads) {
 }  // namespace terse
 
 int main(int argc, char** argv) {
+  terse::RestartWithPassiveOpenMp(argv);
   const double seconds = argc > 1 ? std::atof(argv[1]) : 5;
   const int threads = argc > 2 ? std::atoi(argv[2]) : 1;
   const std::vector<terse::Case> cases = {
