@@ -20,10 +20,8 @@ namespace {
 // chunk ends on a byte.
 constexpr size_t kChunk = 1024;
 
-// M; 0 where dividing by it would overflow.
 float TanhMax(const TensorStats& stats) {
-  const float max = TanhElement(static_cast<float>(stats.max_abs));
-  return max < std::numeric_limits<float>::min() ? 0 : max;
+  return TanhElement(static_cast<float>(stats.max_abs));
 }
 
 class Dorefa final : public WeightQuantizer {
@@ -90,7 +88,8 @@ class Dorefa final : public WeightQuantizer {
                  std::span<float> gradient) const override {
     TERSE_CHECK(shadow.size() == gradient.size());
     const float tanh_max = TanhMax(args.weight_stats);
-    if (tanh_max == 0) return;
+    // 1 / M must stay finite.
+    if (tanh_max < std::numeric_limits<float>::min()) return;
     DorefaChain chain;
     chain.inverse_max = 1 / tanh_max;
     chain.max_abs = static_cast<float>(args.weight_stats.max_abs);
