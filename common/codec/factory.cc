@@ -1,0 +1,58 @@
+#include "common/codec/factory.h"
+
+#include <cmath>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/codec/dense_codec.h"
+#include "common/codec/levels_codec.h"
+#include "common/codec/sparse_codec.h"
+#include "common/codec/terngrad_codec.h"
+
+namespace terse {
+namespace {
+
+// InvalidArgument unless min <= value <= max; a NaN is not.
+absl::Status CheckRange(const char* option, double value, double min,
+                        double max) {
+  if (value >= min && value <= max) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("gradient codec: ", option, " is ", value, ", must be from ",
+                   min, " to ", max));
+}
+
+absl::StatusOr<std::unique_ptr<Codec>> MakeQsgd(const GradientCodec& options) {
+  TERSE_RETURN_IF_ERROR(CheckRange("levels", options.levels(), 1, 32767));
+  TERSE_RETURN_IF_ERROR(CheckRange("bucket", options.bucket(), 1, 262144));
+  return LevelsCodec::Qsgd(
+      options.levels(), options.bucket(),
+      options.norm() == GradientCodec::L2 ? LevelNorm::kL2 : LevelNorm::kMax);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Codec>> MakeCodec(const GradientCodec& options) {
+  switch (options.kind()) {
+    case GradientCodec::NONE:
+      return std::make_unique<DenseCodec>(FloatFormat::kBinary32);
+    case GradientCodec::FP16:
+      return std::make_unique<DenseCodec>(FloatFormat::kBinary16);
+    case GradientCodec::TERNGRAD:
+      TERSE_RETURN_IF_ERROR(
+          CheckRange("clip_sigmas", options.clip_sigmas(), 0, 1000));
+      return std::make_unique<TernGradCodec>(options.clip_sigmas());
+    case GradientCodec::QSGD:
+      return MakeQsgd(options);
+    case GradientCodec::DOREFA:
+      TERSE_RETURN_IF_ERROR(CheckRange("bits", options.bits(), 1, 16));
+      return LevelsCodec::Dorefa(options.bits());
+    case GradientCodec::TOPK:
+      TERSE_RETURN_IF_ERROR(CheckRange("ratio", options.ratio(), 0x1p-126, 1));
+      return std::make_unique<TopKCodec>(options.ratio());
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("gradient codec: unknown kind ", int{options.kind()}));
+}
+
+}  // namespace terse

@@ -1,0 +1,54 @@
+// RandomBits of common/base/random.h, a vector of elements at a time. Included
+// once per target.
+#if defined(TERSE_COMMON_KERNELS_RANDOM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TERSE_COMMON_KERNELS_RANDOM_INL_H_
+#undef TERSE_COMMON_KERNELS_RANDOM_INL_H_
+#else
+#define TERSE_COMMON_KERNELS_RANDOM_INL_H_
+#endif
+
+#include <cstdint>
+
+#include "common/kernels/random_segment.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace terse {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Draws for the run that starts at `first_index`; see InOneSegment.
+template <class DU>
+class RandomRun {
+ public:
+  using V = hn::Vec<DU>;
+
+  RandomRun(DU du, uint64_t key, uint64_t first_index) : du_(du) {
+    const uint64_t segment_key = SegmentKey(key, first_index);
+    high_ = hn::Set(du, static_cast<uint32_t>(segment_key >> 32));
+    base_ = hn::Iota(du, static_cast<uint32_t>(first_index) +
+                             static_cast<uint32_t>(segment_key));
+  }
+
+  // Lane l gets the bits of element i + l.
+  HWY_INLINE V Draw(size_t i) const {
+    V x = hn::Add(base_, hn::Set(du_, static_cast<uint32_t>(i)));
+    x = hn::Xor(x, hn::ShiftRight<16>(x));
+    x = hn::Mul(x, hn::Set(du_, 0x7feb352du));
+    x = hn::Xor(x, hn::ShiftRight<15>(x));
+    x = hn::Add(x, high_);
+    x = hn::Mul(x, hn::Set(du_, 0x846ca68bu));
+    return hn::Xor(x, hn::ShiftRight<16>(x));
+  }
+
+ private:
+  DU du_;
+  V base_;
+  V high_;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace terse
+HWY_AFTER_NAMESPACE();
+
+#endif  // TERSE_COMMON_KERNELS_RANDOM_INL_H_
