@@ -25,7 +25,8 @@ RoundDecision DecideRound(absl::Time now, const RoundState& round,
             absl::StrCat(have, " and only ", round.live_workers,
                          " workers are left")};
   }
-  if (round.contributions > 0 && now - round.opened >= options.timeout) {
+  if (round.contributions > 0 && options.timeout < absl::InfiniteDuration() &&
+      now - round.opened >= options.timeout) {
     return {
         RoundAction::kAbort,
         absl::StrCat(have, " after ", absl::FormatDuration(options.timeout))};

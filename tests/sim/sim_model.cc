@@ -26,6 +26,7 @@ float SimModel::Target(uint64_t seed, uint32_t tensor, uint64_t element) {
 double SimModel::Distance() const {
   double sum = 0;
   for (uint32_t t = 0; t < spec_.tensors.size(); ++t) {
+    if (spec_.tensors[t].role == TensorSpec::Role::kBuffer) continue;
     for (size_t i = 0; i < values_[t].size(); ++i) {
       const double d = values_[t][i] - Target(job_.seed(), t, i);
       sum += d * d;

@@ -95,6 +95,9 @@ class SimLink final : public Link {
       auto pending = std::exchange(out->pending, {});
       *out = other.MakePipe(as_seen);
       out->connected = found->second.in->connected = true;
+      out->slowness = found->second.in->slowness =
+          1 + (network_.options_.slowness_max - 1) * 1e-6 *
+                  static_cast<double>(network_.Random(1'000'001));
       other.peers_[as_seen] = {out, found->second.in};
       for (auto& arrival : pending) network_.Deliver(out, std::move(arrival));
       return;
@@ -158,8 +161,9 @@ void SimNetwork::Deliver(const std::shared_ptr<Pipe>& pipe,
   }
   const int64_t spread =
       absl::ToInt64Nanoseconds(options_.delay_max - options_.delay_min);
-  const absl::Time drawn =
-      clock_.Now() + options_.delay_min + absl::Nanoseconds(Random(spread + 1));
+  const absl::Duration delay =
+      options_.delay_min + absl::Nanoseconds(Random(spread + 1));
+  const absl::Time drawn = clock_.Now() + delay * pipe->slowness;
   pipe->last_arrival = std::max(pipe->last_arrival, drawn);
   At(pipe->last_arrival, [this, pipe, arrival = std::move(arrival)] {
     if (pipe->sink == nullptr) return;

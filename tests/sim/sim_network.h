@@ -21,6 +21,8 @@ struct SimNetworkOptions {
   uint64_t seed = 1;
   absl::Duration delay_min = absl::Microseconds(50);
   absl::Duration delay_max = absl::Milliseconds(5);
+  // Each connection multiplies its delays by a factor drawn from [1, this].
+  double slowness_max = 1;
 };
 
 class SimNetwork {
@@ -51,7 +53,8 @@ class SimNetwork {
     FrameSink* sink = nullptr;  // Null once the receiver has gone.
     PeerId sender_as_seen{};    // The receiver's name for the sender.
     absl::Time last_arrival = absl::InfinitePast();
-    bool closed = false;               // The receiver takes no more frames.
+    bool closed = false;  // The receiver takes no more frames.
+    double slowness = 1;
     LinkCounters* counters = nullptr;  // The receiver's.
     // What was sent before the connection was made.
     bool connected = false;

@@ -1,10 +1,13 @@
 // Whole jobs over the simulated network. BSP jobs must end with the same bits
 // whatever the delays, the order of starting, the number of shards and the
 // transport.
+#include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "common/config/job.h"
 #include "gtest/gtest.h"
 #include "tests/sim/sim_job.h"
@@ -145,7 +148,7 @@ TEST(SimJobTest, EvaluationIsExactOverTheTestSet) {
 
 TEST(SimJobTest, SspKeepsItsBoundAndAsyncUsesItsFreedom) {
   SimJobOptions options;
-  options.network.delay_max = absl::Milliseconds(200);
+  options.network.slowness_max = 10;
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     options.network.seed = seed;
     const SimJobResult ssp =

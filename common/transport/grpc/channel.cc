@@ -59,8 +59,14 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   // Training hosts talk to each other, not through a web proxy.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
-                                   arguments);
+  std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(
+      address, grpc::InsecureChannelCredentials(), arguments);
+  // The threads that run gRPC's callbacks end with the last channel. Where one
+  // of them releases it, it joins itself and the process aborts
+  // (grpc/grpc#32584): one channel stays for good.
+  static const auto* kept = new std::shared_ptr<grpc::Channel>(channel);
+  static_cast<void>(kept);
+  return channel;
 }
 
 void ConfigureServer(grpc::ServerBuilder& builder) {

@@ -1,0 +1,253 @@
+#include "server/shard.h"
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/config/job.h"
+#include "gtest/gtest.h"
+
+namespace terse {
+namespace {
+
+constexpr char kJob[] = R"(
+model: {mlp: {hidden: [4], batch_norm: true}}
+data: {kind: noise, shape: [1, 2, 3]}
+optimizer: {kind: sgd, learning_rate: 1}
+train: {steps: 5, batch_size: 8}
+cluster: {servers: 1, workers: 3}
+)";
+
+const absl::Time kNow = absl::UnixEpoch();
+
+class ShardTest : public testing::Test {
+ protected:
+  void Make(const std::vector<std::string>& overrides, uint32_t index = 0) {
+    absl::StatusOr<Job> job = ParseJob(kJob, "shard_test", overrides);
+    ASSERT_TRUE(job.ok()) << job.status();
+    job_ = *job;
+    absl::StatusOr<Plan> plan = MakePlan(job_);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    plan_ = *std::move(plan);
+    shard_ = std::make_unique<Shard>(
+        job_, plan_, index,
+        ShardOutput{
+            .send =
+                [this](uint32_t worker, Frame frame) {
+                  sent_[worker].push_back(std::move(frame));
+                },
+            .reduce =
+                [this](uint64_t version, const wire::BlockStatistics& part) {
+                  reduced_.emplace_back(version, part);
+                }});
+    shard_->Start({.steps_total = 5, .steps_per_epoch = 5});
+  }
+
+  absl::Status Report(uint32_t worker, uint64_t step, uint64_t samples = 8) {
+    wire::StepReport report;
+    report.set_samples(samples);
+    return shard_->OnStepReport(worker, step, report);
+  }
+
+  // A gradient that is `value` everywhere, as fp32.
+  absl::Status Push(uint32_t worker, uint64_t step, uint32_t block,
+                    float value) {
+    const std::vector<float> gradient(plan_.blocks[block].count, value);
+    return shard_->OnGradient(
+        kNow, worker, step, block,
+        Buffer::CopyOf(std::as_bytes(std::span(gradient))));
+  }
+
+  void PushAll(uint32_t worker, uint64_t step, float value,
+               uint64_t samples = 8) {
+    ASSERT_TRUE(Report(worker, step, samples).ok());
+    for (uint32_t block : shard_->store().blocks()) {
+      const absl::Status pushed = Push(worker, step, block, value);
+      ASSERT_TRUE(pushed.ok()) << pushed;
+    }
+  }
+
+  float First(uint32_t block) { return shard_->store().Weights(block)[0]; }
+
+  Job job_;
+  Plan plan_;
+  std::unique_ptr<Shard> shard_;
+  std::map<uint32_t, std::vector<Frame>> sent_;
+  std::vector<std::pair<uint64_t, wire::BlockStatistics>> reduced_;
+};
+
+TEST_F(ShardTest, StartPublishesVersionZeroToEveryWorker) {
+  Make({});
+  for (uint32_t w = 0; w < 3; ++w) {
+    ASSERT_EQ(sent_[w].size(), shard_->store().blocks().size());
+    for (const Frame& frame : sent_[w]) {
+      EXPECT_EQ(frame.type, wire::WEIGHTS);
+      EXPECT_EQ(frame.step, 0u);
+    }
+  }
+}
+
+TEST_F(ShardTest, MeanIsWeightedBySamples) {
+  Make({});
+  const float before = First(0);
+  PushAll(0, 0, 1.0f, 8);
+  PushAll(1, 0, 2.0f, 4);
+  PushAll(2, 0, 4.0f, 4);
+  // (8*1 + 4*2 + 4*4) / 16 = 2, at learning rate 1.
+  EXPECT_FLOAT_EQ(First(0), before - 2.0f);
+  EXPECT_EQ(shard_->clock(0), 1u);
+}
+
+TEST_F(ShardTest, NothingHappensBeforeTheLastWorker) {
+  Make({});
+  const float before = First(0);
+  PushAll(2, 0, 1.0f);
+  PushAll(0, 0, 1.0f);
+  EXPECT_EQ(First(0), before);
+  const size_t published = sent_[0].size();
+  PushAll(1, 0, 1.0f);
+  EXPECT_EQ(sent_[0].size(), 2 * published);
+  EXPECT_EQ(sent_[0].back().step, 1u);
+}
+
+TEST_F(ShardTest, ARepeatedPushCountsOnce) {
+  Make({});
+  const float before = First(0);
+  PushAll(0, 0, 3.0f);
+  PushAll(0, 0, 100.0f);  // The same step again.
+  PushAll(1, 0, 3.0f);
+  PushAll(2, 0, 3.0f);
+  EXPECT_FLOAT_EQ(First(0), before - 3.0f);
+  PushAll(0, 0, 100.0f);  // A step that is over.
+  EXPECT_FLOAT_EQ(First(0), before - 3.0f);
+  EXPECT_EQ(shard_->clock(0), 1u);
+}
+
+TEST_F(ShardTest, TheFutureIsRefused) {
+  Make({});
+  EXPECT_TRUE(absl::IsInvalidArgument(Report(0, 1)));
+  ASSERT_TRUE(Report(0, 0).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(Push(0, 1, 0, 1.0f)));
+}
+
+TEST_F(ShardTest, AGradientNeedsItsReport) {
+  Make({});
+  EXPECT_TRUE(absl::IsInvalidArgument(Push(0, 0, 0, 1.0f)));
+}
+
+TEST_F(ShardTest, SampleCountsMustFitTheJob) {
+  Make({});
+  EXPECT_TRUE(absl::IsInvalidArgument(Report(0, 0, 0)));
+  EXPECT_TRUE(absl::IsInvalidArgument(Report(0, 0, 9)));
+}
+
+TEST_F(ShardTest, ABadPayloadChangesNothing) {
+  Make({});
+  const float before = First(0);
+  PushAll(0, 0, 1.0f);
+  PushAll(1, 0, 1.0f);
+  ASSERT_TRUE(Report(2, 0).ok());
+  const absl::Status status =
+      shard_->OnGradient(kNow, 2, 0, 0, Buffer::CopyOf("short"));
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_NE(status.message().find("fc1.weight"), absl::string_view::npos);
+  EXPECT_EQ(First(0), before);
+  ASSERT_TRUE(Push(2, 0, 0, 1.0f).ok());
+  EXPECT_FLOAT_EQ(First(0), before - 1.0f);
+}
+
+TEST_F(ShardTest, GlobalNormScalesEveryBlock) {
+  Make({"clip.global_norm=1"});
+  const float before = First(0);
+  for (uint32_t w = 0; w < 3; ++w) PushAll(w, 0, 2.0f);
+  const double norm = 2.0 * std::sqrt(plan_.ParameterCount());
+  EXPECT_NEAR(First(0), before - 2.0 / norm, 1e-6);
+}
+
+TEST_F(ShardTest, GlobalNormOverShardsAsksTheCoordinator) {
+  Make({"clip.global_norm=1", "cluster.servers=2"}, /*index=*/1);
+  const uint32_t block = shard_->store().blocks()[0];
+  const float before = First(block);
+  for (uint32_t w = 0; w < 3; ++w) PushAll(w, 0, 2.0f);
+  ASSERT_EQ(reduced_.size(), 1u);
+  EXPECT_EQ(reduced_[0].second.records_size(),
+            static_cast<int>(shard_->store().blocks().size()));
+  EXPECT_EQ(First(block), before);
+  wire::BlockStatistics merged;
+  merged.set_kind(wire::BlockStatistics::GRADIENT_NORM);
+  merged.add_records()->set_sum(16.0);
+  EXPECT_TRUE(absl::IsInvalidArgument(shard_->OnReduced(7, merged)));
+  ASSERT_TRUE(shard_->OnReduced(reduced_[0].first, merged).ok());
+  EXPECT_FLOAT_EQ(First(block), before - 2.0f / 4.0f);
+  EXPECT_TRUE(absl::IsInvalidArgument(shard_->OnReduced(1, merged)));
+}
+
+TEST_F(ShardTest, QuantizedWeightsAreClippedAndPublishedAsBits) {
+  Make({"quantize.weights=binaryconnect", "quantize.update_scale=none"});
+  for (uint32_t w = 0; w < 3; ++w) PushAll(w, 0, 5.0f);
+  for (float weight : shard_->store().Weights(0)) EXPECT_EQ(weight, -1.0f);
+  for (const Frame& frame : sent_[0]) {
+    if (frame.step == 1 && frame.block == 0) {
+      EXPECT_EQ(frame.payload.size(), (plan_.blocks[0].count + 7) / 8);
+    }
+  }
+}
+
+TEST_F(ShardTest, AsyncAppliesEachGradientAndAnswersItsWorker) {
+  Make({"cluster.mode=async"});
+  const float before = First(0);
+  const size_t published = sent_[1].size();
+  PushAll(1, 0, 1.0f);
+  EXPECT_FLOAT_EQ(First(0), before - 1.0f);
+  EXPECT_EQ(sent_[1].size(), 2 * published);
+  EXPECT_EQ(sent_[0].size(), published);
+  PushAll(1, 1, 1.0f);
+  PushAll(0, 0, 1.0f);
+  EXPECT_FLOAT_EQ(First(0), before - 3.0f);
+}
+
+TEST_F(ShardTest, SspHoldsAFastWorkerBack) {
+  Make({"cluster.mode=ssp", "cluster.staleness_steps_max=1"});
+  const size_t published = sent_[0].size();
+  PushAll(0, 0, 1.0f);
+  EXPECT_EQ(sent_[0].size(), 2 * published);
+  PushAll(0, 1, 1.0f);
+  EXPECT_EQ(sent_[0].size(), 2 * published);  // Two ahead: waits.
+  PushAll(1, 0, 1.0f);
+  PushAll(2, 0, 1.0f);
+  EXPECT_EQ(sent_[0].size(), 3 * published);
+  EXPECT_EQ(sent_[0].back().step, 2u);
+}
+
+TEST_F(ShardTest, BuffersAreAveragedInEvaluation) {
+  Make({});
+  const uint32_t block = plan_.BlocksOf(0, /*buffers=*/true)[0];
+  const size_t count = plan_.blocks[block].count;
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      shard_->OnBuffers(0, 3, block, Buffer::Allocate(count * 4))));
+  for (uint32_t w = 0; w < 3; ++w) {
+    sent_[w].clear();
+    const std::vector<float> values(count, static_cast<float>(w * w));
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      ASSERT_TRUE(
+          shard_
+              ->OnBuffers(w, 5, block,
+                          Buffer::CopyOf(std::as_bytes(std::span(values))))
+              .ok());
+    }
+  }
+  for (uint32_t w = 0; w < 3; ++w) {
+    ASSERT_EQ(sent_[w].size(), 1u) << w;
+    EXPECT_EQ(sent_[w][0].type, wire::MEAN_BUFFERS);
+    float mean;
+    std::memcpy(&mean, sent_[w][0].payload.bytes().data(), sizeof(mean));
+    EXPECT_FLOAT_EQ(mean, 5.0f / 3.0f);
+  }
+}
+
+}  // namespace
+}  // namespace terse
