@@ -28,6 +28,22 @@ struct GrpcLinkCore {
 
   std::shared_ptr<GrpcConnection> Find(PeerId peer);
 
+  // Owns `object`, and counts it in `live` until it has been destroyed.
+  template <typename T>
+  static std::shared_ptr<T> Track(std::shared_ptr<GrpcLinkCore> core,
+                                  T* object) {
+    {
+      MutexLock lock(core->mutex);
+      ++core->live;
+    }
+    return std::shared_ptr<T>(object, [core](T* dying) {
+      delete dying;
+      MutexLock lock(core->mutex);
+      --core->live;
+      core->changed.NotifyAll();
+    });
+  }
+
   FrameSink& sink;
   const size_t chunk_bytes;
   AtomicLinkCounters counters;
@@ -35,6 +51,10 @@ struct GrpcLinkCore {
   CondVar changed;
   std::unordered_map<PeerId, std::shared_ptr<GrpcConnection>> connections
       ABSL_GUARDED_BY(mutex);
+  // Objects that refer to a channel. gRPC ends its threads with the last
+  // channel, and must not be made to do so by one of them; so the link waits
+  // for these before it releases its channels.
+  int live ABSL_GUARDED_BY(mutex) = 0;
   // The link is going: nobody connects any more.
   bool ending ABSL_GUARDED_BY(mutex) = false;
 };
@@ -67,6 +87,7 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   virtual ~GrpcConnection() = default;
 
   PeerId peer() const { return peer_; }
+  const std::shared_ptr<GrpcLinkCore>& core() const { return core_; }
   const std::string& name() const { return name_; }
 
   absl::Status Send(Frame frame);

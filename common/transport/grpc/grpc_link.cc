@@ -75,7 +75,9 @@ class GrpcLink final : public Link {
     for (const auto& connection : connections) connection->Abort();
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
     MutexLock lock(core_->mutex);
-    while (!core_->connections.empty()) core_->changed.Wait(core_->mutex);
+    while (!core_->connections.empty() || core_->live > 0) {
+      core_->changed.Wait(core_->mutex);
+    }
   }
 
   absl::Status Listen(const std::string& address) {
@@ -94,14 +96,17 @@ class GrpcLink final : public Link {
   }
 
   PeerId Connect(const std::string& address, absl::Duration timeout) override {
+    ReleaseChannels();
     const PeerId peer = NextPeerId();
+    auto channel = MakeChannel(address);
     auto connection = std::make_shared<GrpcConnection>(core_, peer, address,
                                                        kFramePayloadBytesMax);
     {
       MutexLock lock(core_->mutex);
       core_->connections[peer] = connection;
+      channels_.push_back(channel);
     }
-    StartClientStream(std::move(connection), MakeChannel(address), timeout);
+    StartClientStream(std::move(connection), std::move(channel), timeout);
     return peer;
   }
 
@@ -126,8 +131,22 @@ class GrpcLink final : public Link {
   std::string Address() const override { return address_; }
 
  private:
+  // Releases the channels nothing else refers to any more, unless this may be
+  // one of gRPC's own threads.
+  void ReleaseChannels() {
+    if (DeliveryScope::Active()) return;
+    std::vector<std::shared_ptr<grpc::Channel>> released;
+    MutexLock lock(core_->mutex);
+    std::erase_if(channels_, [&](std::shared_ptr<grpc::Channel>& channel) {
+      if (channel.use_count() > 1) return false;
+      released.push_back(std::move(channel));
+      return true;
+    });
+  }
+
   const std::shared_ptr<GrpcLinkCore> core_;
   LinkService service_;
+  std::vector<std::shared_ptr<grpc::Channel>> channels_;  // core_->mutex.
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

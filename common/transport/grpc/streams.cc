@@ -141,7 +141,8 @@ void Connector::Start() {
 }
 
 void Connector::Attempt() {
-  auto stream = std::make_shared<ClientStream>(shared_from_this());
+  auto stream = GrpcLinkCore::Track(connection_->core(),
+                                    new ClientStream(shared_from_this()));
   ClientStream* started = stream.get();
   started->Start(std::move(stream));
 }
@@ -245,8 +246,9 @@ class RefusedCall final : public grpc::ServerGenericBidiReactor {
 void StartClientStream(std::shared_ptr<GrpcConnection> connection,
                        std::shared_ptr<grpc::Channel> channel,
                        absl::Duration timeout) {
-  std::make_shared<Connector>(std::move(connection), std::move(channel),
-                              timeout)
+  const auto core = connection->core();
+  GrpcLinkCore::Track(
+      core, new Connector(std::move(connection), std::move(channel), timeout))
       ->Start();
 }
 
