@@ -1,11 +1,11 @@
 #include "common/quantize/binary.h"
 
-#include <algorithm>
 #include <cmath>
 #include <string>
 
 #include "common/base/status.h"
 #include "common/kernels/sign_bits.h"
+#include "common/quantize/per_row.h"
 #include "common/quantize/stats.h"
 #include "common/quantize/straight_through.h"
 #include "common/quantize/wire.h"
@@ -106,62 +106,16 @@ double SignedSum(std::span<const float> weights,
   return sum;
 }
 
-// Scales of all rows, then each row's bits from a byte of its own.
-class Bwn final : public StraightThrough {
+class Bwn final : public PerRow {
  public:
-  explicit Bwn(size_t row_elements) : row_(row_elements) {}
+  explicit Bwn(size_t row_elements) : PerRow(row_elements) {}
 
   std::string Describe() const override { return "bwn"; }
   double BitsPerWeight() const override { return 1; }
-  size_t EncodedBytes(size_t count) const override {
-    return Rows(count) * kScaleBytes + count / row_ * SignBytes(row_) +
-           SignBytes(count % row_);
-  }
-
-  void Encode(std::span<const float> shadow, const QuantizeArgs&,
-              std::span<std::byte> target) const override {
-    TERSE_CHECK(target.size() == EncodedBytes(shadow.size()));
-    std::byte* scale = target.data();
-    std::byte* bits = scale + Rows(shadow.size()) * kScaleBytes;
-    for (size_t i = 0; i < shadow.size(); i += row_) {
-      const auto row = RowAt(shadow, i);
-      WriteScale(MeanAbsolute(AbsoluteStats(row)), scale);
-      PackSigns(row.data(), row.size(), Bytes(bits));
-      scale += kScaleBytes;
-      bits += SignBytes(row.size());
-    }
-  }
-
-  absl::Status Validate(std::span<const std::byte> source,
-                        size_t count) const override {
-    TERSE_RETURN_IF_ERROR(CheckLength(source, EncodedBytes(count)));
-    const std::byte* scale = source.data();
-    const std::byte* bits = scale + Rows(count) * kScaleBytes;
-    for (size_t i = 0; i < count; i += row_) {
-      const size_t here = std::min(row_, count - i);
-      TERSE_RETURN_IF_ERROR(CheckScale(scale));
-      TERSE_RETURN_IF_ERROR(CheckPadding(bits, here, 1));
-      scale += kScaleBytes;
-      bits += SignBytes(here);
-    }
-    return absl::OkStatus();
-  }
-
-  void Decode(std::span<const std::byte> source,
-              std::span<float> weights) const override {
-    const std::byte* scale = source.data();
-    const std::byte* bits = scale + Rows(weights.size()) * kScaleBytes;
-    for (size_t i = 0; i < weights.size(); i += row_) {
-      const auto row = RowAt(weights, i);
-      UnpackSigns(Bytes(bits), row.size(), ReadScale(scale), row.data());
-      scale += kScaleBytes;
-      bits += SignBytes(row.size());
-    }
-  }
 
   void ChainRule(std::span<const float> shadow, const QuantizeArgs&,
                  std::span<float> gradient) const override {
-    for (size_t i = 0; i < shadow.size(); i += row_) {
+    for (size_t i = 0; i < shadow.size(); i += row_elements()) {
       const auto weights = RowAt(shadow, i);
       const auto g = RowAt(gradient, i);
       const float scale = MeanAbsolute(AbsoluteStats(weights));
@@ -174,15 +128,24 @@ class Bwn final : public StraightThrough {
     }
   }
 
- private:
-  size_t Rows(size_t count) const { return (count + row_ - 1) / row_; }
+ protected:
+  size_t RowBytes(size_t count) const override { return SignBytes(count); }
 
-  template <typename T>
-  std::span<T> RowAt(std::span<T> values, size_t begin) const {
-    return values.subspan(begin, std::min(row_, values.size() - begin));
+  float EncodeRow(std::span<const float> row,
+                  std::byte* target) const override {
+    PackSigns(row.data(), row.size(), Bytes(target));
+    return MeanAbsolute(AbsoluteStats(row));
   }
 
-  const size_t row_;
+  absl::Status ValidateRow(const std::byte* source,
+                           size_t count) const override {
+    return CheckPadding(source, count, 1);
+  }
+
+  void DecodeRow(const std::byte* source, float scale,
+                 std::span<float> row) const override {
+    UnpackSigns(Bytes(source), row.size(), scale, row.data());
+  }
 };
 
 }  // namespace
@@ -196,7 +159,6 @@ std::unique_ptr<WeightQuantizer> MakeDorefaBinary() {
 }
 
 std::unique_ptr<WeightQuantizer> MakeBwn(size_t row_elements) {
-  TERSE_CHECK(row_elements > 0);
   return std::make_unique<Bwn>(row_elements);
 }
 

@@ -1,0 +1,207 @@
+#include "common/quantize/scaled.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/kernels/pack_bits.h"
+#include "common/quantize/stats.h"
+#include "common/quantize/straight_through.h"
+#include "common/quantize/wire.h"
+
+namespace terse {
+namespace {
+
+// Codes pass through a buffer on the stack; a multiple of 8, so that every
+// chunk ends on a byte.
+constexpr size_t kChunk = 1024;
+
+// q = floor(weight / scale + 1/2) within [-top, top]; NaN gives -top.
+int UniformStep(float weight, float scale, int top) {
+  if (!(scale > 0)) return 0;
+  const float q = std::floor(weight / scale + 0.5f);
+  if (!(q > static_cast<float>(-top))) return -top;
+  return q < static_cast<float>(top) ? static_cast<int>(q) : top;
+}
+
+class UniformMethod {
+ public:
+  explicit UniformMethod(int bits) : bits_(bits), top_((1 << (bits - 1)) - 1) {}
+  std::string Describe() const { return absl::StrCat("uniform:bits=", bits_); }
+  int wire_bits() const { return bits_; }
+  int codes() const { return 2 * top_ + 1; }
+  float Scale(const TensorStats& stats) const {
+    return static_cast<float>(stats.max_abs) / static_cast<float>(top_);
+  }
+  uint8_t Code(float weight, float scale) const {
+    return static_cast<uint8_t>(UniformStep(weight, scale, top_) + top_);
+  }
+  float Level(int code) const { return static_cast<float>(code - top_); }
+
+ private:
+  int bits_;
+  int top_;
+};
+
+class LogarithmicMethod {
+ public:
+  explicit LogarithmicMethod(int bits)
+      : bits_(bits), top_((1 << (bits - 1)) - 1) {}
+  std::string Describe() const {
+    return absl::StrCat("logarithmic:bits=", bits_);
+  }
+  int wire_bits() const { return std::bit_width(2u * (bits_ - 1)); }
+  int codes() const { return 2 * bits_ - 1; }
+  float Scale(const TensorStats& stats) const {
+    return static_cast<float>(stats.max_abs) / static_cast<float>(top_);
+  }
+  // The middle code is zero; from there outwards 1, 2, 4 ...
+  uint8_t Code(float weight, float scale) const {
+    const int q = UniformStep(weight, scale, top_);
+    const int digits = std::bit_width(static_cast<unsigned>(std::abs(q)));
+    return static_cast<uint8_t>(bits_ - 1 + (q < 0 ? -digits : digits));
+  }
+  float Level(int code) const {
+    const int digits = code - (bits_ - 1);
+    if (digits == 0) return 0;
+    const float power = std::ldexp(1.0f, std::abs(digits) - 1);
+    return digits < 0 ? -power : power;
+  }
+
+ private:
+  int bits_;
+  int top_;
+};
+
+class BalancedMethod {
+ public:
+  explicit BalancedMethod(int bits) : bits_(bits), top_((1 << bits) - 1) {}
+  std::string Describe() const { return absl::StrCat("balanced:bits=", bits_); }
+  int wire_bits() const { return bits_; }
+  int codes() const { return top_ + 1; }
+  float Scale(const TensorStats& stats) const {
+    return 2.5f * MeanAbsolute(stats);
+  }
+  uint8_t Code(float weight, float scale) const {
+    float unit = (scale > 0 ? weight / scale : 0.0f) + 0.5f;
+    unit = unit > 0 ? unit : 0;  // NaN too.
+    unit = unit < 1 ? unit : 1;
+    // Adding 2^23 leaves no place for a fraction: the sum rounds half to even.
+    const float code = (unit * static_cast<float>(top_) + 0x1p23f) - 0x1p23f;
+    return static_cast<uint8_t>(code);
+  }
+  float Level(int code) const {
+    return static_cast<float>(2 * code - top_) / static_cast<float>(2 * top_);
+  }
+
+ private:
+  int bits_;
+  int top_;
+};
+
+// One scale, then a bit string; the weight of code c is scale * Level(c).
+template <typename Method>
+class Scaled final : public StraightThrough {
+ public:
+  explicit Scaled(int bits) : method_(bits) {
+    for (int c = 0; c < method_.codes(); ++c) levels_[c] = method_.Level(c);
+  }
+
+  std::string Describe() const override { return method_.Describe(); }
+  double BitsPerWeight() const override { return method_.wire_bits(); }
+  bool NeedsWeightStats() const override { return true; }
+  TensorStats WeightStats(std::span<const float> shadow) const override {
+    return AbsoluteStats(shadow);
+  }
+  size_t EncodedBytes(size_t count) const override {
+    return kScaleBytes + PackedBytes(count, method_.wire_bits());
+  }
+
+  void Encode(std::span<const float> shadow, const QuantizeArgs& args,
+              std::span<std::byte> target) const override {
+    TERSE_CHECK(target.size() == EncodedBytes(shadow.size()));
+    const float scale = method_.Scale(args.weight_stats);
+    const int bits = method_.wire_bits();
+    WriteScale(scale, target.data());
+    uint8_t* packed = Bytes(target.data() + kScaleBytes);
+    uint8_t codes[kChunk];
+    for (size_t i = 0; i < shadow.size(); i += kChunk) {
+      const size_t here = std::min(kChunk, shadow.size() - i);
+      for (size_t k = 0; k < here; ++k) {
+        codes[k] = method_.Code(shadow[i + k], scale);
+      }
+      PackBits(codes, here, bits, packed + i / 8 * bits);
+    }
+  }
+
+  absl::Status Validate(std::span<const std::byte> source,
+                        size_t count) const override {
+    TERSE_RETURN_IF_ERROR(CheckLength(source, EncodedBytes(count)));
+    TERSE_RETURN_IF_ERROR(CheckScale(source.data()));
+    // The outermost weight must be finite too.
+    if (!std::isfinite(ReadScale(source.data()) *
+                       levels_[method_.codes() - 1])) {
+      return absl::InvalidArgumentError("scale of weight codes is too large");
+    }
+    const std::byte* packed = source.data() + kScaleBytes;
+    TERSE_RETURN_IF_ERROR(CheckPadding(packed, count, method_.wire_bits()));
+    uint8_t largest = 0;
+    ForChunks(packed, count, [&](const uint8_t* codes, size_t, size_t here) {
+      largest = std::max(largest, *std::max_element(codes, codes + here));
+    });
+    if (largest < method_.codes()) return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat("weight code ", int{largest},
+                                            " of ", Describe(),
+                                            " is not below ", method_.codes()));
+  }
+
+  void Decode(std::span<const std::byte> source,
+              std::span<float> weights) const override {
+    const float scale = ReadScale(source.data());
+    ForChunks(source.data() + kScaleBytes, weights.size(),
+              [&](const uint8_t* codes, size_t begin, size_t here) {
+                for (size_t k = 0; k < here; ++k) {
+                  weights[begin + k] = scale * levels_[codes[k]];
+                }
+              });
+  }
+
+ private:
+  // Calls body(codes, index of the first, number).
+  template <typename Body>
+  void ForChunks(const std::byte* packed, size_t count,
+                 const Body& body) const {
+    const int bits = method_.wire_bits();
+    uint8_t codes[kChunk];
+    for (size_t i = 0; i < count; i += kChunk) {
+      const size_t here = std::min(kChunk, count - i);
+      UnpackBits(Bytes(packed) + i / 8 * bits, here, bits, codes);
+      body(codes, i, here);
+    }
+  }
+
+  const Method method_;
+  float levels_[256] = {};
+};
+
+}  // namespace
+
+std::unique_ptr<WeightQuantizer> MakeUniform(int bits) {
+  TERSE_CHECK(2 <= bits && bits <= 8);
+  return std::make_unique<Scaled<UniformMethod>>(bits);
+}
+
+std::unique_ptr<WeightQuantizer> MakeLogarithmic(int bits) {
+  TERSE_CHECK(2 <= bits && bits <= 8);
+  return std::make_unique<Scaled<LogarithmicMethod>>(bits);
+}
+
+std::unique_ptr<WeightQuantizer> MakeBalanced(int bits) {
+  TERSE_CHECK(1 <= bits && bits <= 8);
+  return std::make_unique<Scaled<BalancedMethod>>(bits);
+}
+
+}  // namespace terse

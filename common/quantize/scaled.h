@@ -1,0 +1,28 @@
+// Weights on a fixed set of levels times one scale for the layer; all
+// straight-through.
+#ifndef TERSE_COMMON_QUANTIZE_SCALED_H_
+#define TERSE_COMMON_QUANTIZE_SCALED_H_
+
+#include <memory>
+
+#include "common/quantize/weight_quantizer.h"
+
+namespace terse {
+
+// Symmetric, n = 2^(bits - 1) - 1 steps to either side, step s = max |w| / n:
+// s * q with q = floor(w / s + 1/2) within [-n, n]. Requires: 2 <= bits <= 8.
+std::unique_ptr<WeightQuantizer> MakeUniform(int bits);
+
+// The leading one of the uniform code: q = 21 becomes 16, 6 becomes 4. Zero and
+// +-2^e for e = 0 ... bits - 2 travel in ceil(log2(2 bits - 1)) bits.
+// Requires: 2 <= bits <= 8.
+std::unique_ptr<WeightQuantizer> MakeLogarithmic(int bits);
+
+// He et al., arXiv 1611.10176: s = 2.5 mean |w|, n = 2^bits - 1,
+// s * (round(n (clip(w / s, -1/2, 1/2) + 1/2)) / n - 1/2), ties to even.
+// Requires: 1 <= bits <= 8.
+std::unique_ptr<WeightQuantizer> MakeBalanced(int bits);
+
+}  // namespace terse
+
+#endif  // TERSE_COMMON_QUANTIZE_SCALED_H_

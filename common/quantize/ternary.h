@@ -1,0 +1,20 @@
+// Ternary weights.
+#ifndef TERSE_COMMON_QUANTIZE_TERNARY_H_
+#define TERSE_COMMON_QUANTIZE_TERNARY_H_
+
+#include <cstddef>
+#include <memory>
+
+#include "common/quantize/weight_quantizer.h"
+
+namespace terse {
+
+// Ternary Weight Networks (Li, Zhang, Liu, arXiv 1605.04711), per row: with
+// D = 0.75 mean |w|, a weight beyond D becomes a = mean |w| of those beyond,
+// one below -D becomes -a, the others 0. Straight-through. A row of zeros has
+// a = 0. Requires: row_elements > 0.
+std::unique_ptr<WeightQuantizer> MakeTwn(size_t row_elements);
+
+}  // namespace terse
+
+#endif  // TERSE_COMMON_QUANTIZE_TERNARY_H_

@@ -1,0 +1,109 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/unit/common/quantize/testing.h"
+
+namespace terse {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::FloatNear;
+using ::testing::Pointwise;
+
+TEST(UniformTest, ByHand) {
+  // Three bits: 3 steps to either side of 1. Halves go up: -0.5 to 0.
+  const auto quantizer = MakeOrDie(WeightQuantization::UNIFORM, 3);
+  EXPECT_THAT(Quantized(*quantizer, {3, -3, 0.5f, -0.5f, 1.4f, -1.6f, 0}),
+              ElementsAre(3, -3, 1, 0, 1, -2, 0));
+}
+
+TEST(UniformTest, FollowsThePlainFormula) {
+  for (int bits = 2; bits <= 8; ++bits) {
+    const std::vector<float> shadow = Uniform(2000, 0.9f, bits);
+    const auto weights =
+        Quantized(*MakeOrDie(WeightQuantization::UNIFORM, bits), shadow);
+    double max = 0;
+    for (float w : shadow) max = std::max<double>(max, std::abs(w));
+    const double step = max / ((1 << (bits - 1)) - 1);
+    for (size_t i = 0; i < shadow.size(); ++i) {
+      const double x = shadow[i] / step + 0.5;
+      if (std::abs(x - std::round(x)) < 1e-4) continue;
+      EXPECT_NEAR(weights[i], step * std::floor(x), 1e-6) << bits << " " << i;
+    }
+  }
+}
+
+TEST(UniformTest, RefusesCodesBeyondTheLastLevel) {
+  const auto quantizer = MakeOrDie(WeightQuantization::UNIFORM, 3);
+  auto codes = Encoded(*quantizer, {1, 1});
+  EXPECT_EQ(codes[4], std::byte{0b110110});
+  codes[4] = std::byte{0b111110};
+  EXPECT_EQ(quantizer->Validate(codes, 2).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(LogarithmicTest, KeepsTheLeadingOne) {
+  // Eight bits with a step of 1: 21 becomes 16, 6 becomes 4, 17 16, 11 8.
+  const auto quantizer = MakeOrDie(WeightQuantization::LOGARITHMIC, 8);
+  EXPECT_EQ(quantizer->BitsPerWeight(), 4);
+  EXPECT_THAT(Quantized(*quantizer, {127, 21, 6, 17, 11, 1, 0, -1, -64, -63}),
+              ElementsAre(64, 16, 4, 16, 8, 1, 0, -1, -64, -32));
+}
+
+TEST(LogarithmicTest, BitsOnTheWire) {
+  const double bits[] = {2, 3, 3, 4, 4, 4, 4};
+  for (int k = 2; k <= 8; ++k) {
+    EXPECT_EQ(MakeOrDie(WeightQuantization::LOGARITHMIC, k)->BitsPerWeight(),
+              bits[k - 2]);
+  }
+}
+
+TEST(BalancedTest, GoldenVector) {
+  const auto quantizer = MakeOrDie(WeightQuantization::BALANCED, 2);
+  const std::vector<float> expected = {-2.0f / 3, -2.0f / 3, -2.0f / 9,
+                                       2.0f / 9,  2.0f / 3,  2.0f / 3};
+  EXPECT_THAT(Quantized(*quantizer, {-1, -0.5f, -0.1f, 0.1f, 0.5f, 1}),
+              Pointwise(FloatNear(1e-6f), expected));
+}
+
+TEST(BalancedTest, FollowsThePlainFormula) {
+  for (int bits = 1; bits <= 8; ++bits) {
+    const std::vector<float> shadow = Uniform(2000, 3, 40 + bits);
+    const auto weights =
+        Quantized(*MakeOrDie(WeightQuantization::BALANCED, bits), shadow);
+    double mean = 0;
+    for (float w : shadow) mean += std::abs(w) / 2000.0;
+    const double scale = 2.5 * mean, levels = (1 << bits) - 1;
+    for (size_t i = 0; i < shadow.size(); ++i) {
+      const double x =
+          (std::clamp(shadow[i] / scale, -0.5, 0.5) + 0.5) * levels;
+      if (std::abs(x - std::floor(x) - 0.5) < 1e-3) continue;
+      EXPECT_NEAR(weights[i], (std::round(x) / levels - 0.5) * scale, 1e-5)
+          << bits << " " << i;
+    }
+  }
+}
+
+TEST(ScaledTest, EdgeCasesOfAll) {
+  for (auto kind :
+       {WeightQuantization::UNIFORM, WeightQuantization::LOGARITHMIC,
+        WeightQuantization::BALANCED}) {
+    const auto quantizer = MakeOrDie(kind, 2);
+    EXPECT_THAT(Quantized(*quantizer, {}), ElementsAre());
+    EXPECT_THAT(Quantized(*quantizer, {0, 0, -0.0f}), Each(0));
+    EXPECT_THAT(Turned(*quantizer, {1, -2}, {3, 4}), ElementsAre(3, 4));
+    const auto codes = Encoded(*quantizer, {1, std::nanf("")});
+    EXPECT_EQ(quantizer->Validate(codes, 2).code(),
+              absl::StatusCode::kInvalidArgument);
+    const auto infinite =
+        Encoded(*quantizer, {1, std::numeric_limits<float>::infinity()});
+    EXPECT_FALSE(quantizer->Validate(infinite, 2).ok());
+  }
+}
+
+}  // namespace
+}  // namespace terse
