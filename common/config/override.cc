@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/status.h"
 #include "common/base/string_view.h"
+#include "common/config/names.h"
 #include "common/config/reader.h"
 #include "common/config/schema.h"
 
@@ -46,7 +47,7 @@ class Walker {
   }
 
   absl::StatusOr<const FieldDescriptor*> FieldOf(const std::string& key) {
-    path_ = JoinPath(path_, key);
+    path_ = JoinPath(path_, ForMessage(key));
     if (type_ == nullptr) return Error("there are no keys below a scalar");
     const FieldDescriptor* field = type_->FindFieldByName(key);
     if (field == nullptr) return Error(UnknownKey(key, *type_));
@@ -57,7 +58,7 @@ class Walker {
   }
 
   absl::StatusOr<YamlNode*> ItemOf(const std::string& index_text) {
-    path_ = JoinPath(path_, index_text);
+    path_ = JoinPath(path_, ForMessage(index_text));
     uint32_t index = 0;
     const size_t count = node_->items.size();
     if (!absl::SimpleAtoi(index_text, &index) || index >= count) {

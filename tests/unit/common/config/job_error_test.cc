@@ -276,5 +276,15 @@ TEST(JobErrorTest, TextsThatGrow) {
   EXPECT_THAT(ErrorOf(deep), HasSubstr("nested deeper than 32 levels"));
 }
 
+TEST(JobErrorTest, JobsThatGrowWhenPrinted) {
+  std::string layers;
+  for (int i = 0; i < 50000; ++i) layers += "batch_norm, ";
+  EXPECT_EQ(ErrorOf("model: {layers: [" + layers +
+                    "linear: 10]}\n"
+                    "train: {epochs: 1}\n"),
+            "job.yaml:1:1: with every default written out, the job is larger "
+            "than the limit of 1048576 bytes");
+}
+
 }  // namespace
 }  // namespace terse

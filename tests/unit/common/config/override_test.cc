@@ -148,6 +148,10 @@ TEST(OverrideTest, ErrorsNameTheOverride) {
             "with kind qsgd only, but kind is terngrad");
   EXPECT_THAT(ErrorOf({"seed=[1"}), testing::StartsWith("--set seed=[1: "));
   EXPECT_THAT(ErrorOf({"seed=1\n2"}), testing::StartsWith("--set seed=1?2: "));
+  EXPECT_THAT(ErrorOf({"a\nb=1"}),
+              testing::StartsWith("--set a?b=1: a?b: unknown key"));
+  EXPECT_THAT(ErrorOf({"model.layers.a\nb=1"}),
+              testing::HasSubstr("model.layers.a?b: expects an index"));
   EXPECT_THAT(ErrorOf({"..=1"}), testing::StartsWith("--set ..=1: "));
 }
 

@@ -1,0 +1,111 @@
+#include "deploy/launch/traffic.h"
+
+#include "common/frame/frame.h"
+#include "common/optimizer/optimizer.h"
+#include "proto/wire.pb.h"
+
+namespace terse {
+namespace {
+
+void Add(const Traffic& part, Traffic& sum) {
+  sum.payload_bytes_up += part.payload_bytes_up;
+  sum.payload_bytes_down += part.payload_bytes_down;
+  sum.frames += part.frames;
+}
+
+}  // namespace
+
+uint64_t Traffic::bytes_up() const {
+  return payload_bytes_up + frames * kFrameHeaderBytes;
+}
+
+uint64_t Traffic::bytes_down() const {
+  return payload_bytes_down + frames * kFrameHeaderBytes;
+}
+
+Traffic BlockTraffic(const Plan& plan, uint32_t block) {
+  const BlockSpec& spec = plan.blocks[block];
+  if (plan.IsBuffer(spec.tensor)) return {};
+  const TensorPlan& tensor = plan.tensors[spec.tensor];
+  return {
+      .payload_bytes_up = tensor.codec->TypicalEncodedBytes(spec.count),
+      .payload_bytes_down = tensor.quantizer == nullptr
+                                ? sizeof(float) * spec.count
+                                : tensor.quantizer->EncodedBytes(spec.count),
+      .frames = 1};
+}
+
+Traffic TensorTraffic(const Plan& plan, uint32_t tensor) {
+  const TensorPlan& spec = plan.tensors[tensor];
+  Traffic sum;
+  for (uint32_t b = 0; b < spec.block_count; ++b) {
+    Add(BlockTraffic(plan, spec.first_block + b), sum);
+  }
+  return sum;
+}
+
+Traffic PlanTraffic(const Plan& plan) {
+  Traffic sum;
+  for (uint32_t b = 0; b < plan.blocks.size(); ++b) {
+    Add(BlockTraffic(plan, b), sum);
+  }
+  return sum;
+}
+
+uint64_t StepReportBytes(const Job& job) {
+  // Numbers of the usual lengths: a step of 0.1 s, a gigabyte so far.
+  constexpr uint64_t kPartNs = 20'000'000;
+  wire::StepReport report;
+  report.set_samples(job.train().batch_size());
+  report.set_loss_sum(1);
+  report.set_correct(job.train().batch_size());
+  report.set_bytes_sent(1'000'000'000);
+  report.set_bytes_received(1'000'000'000);
+  wire::StepTimes& times = *report.mutable_times();
+  times.set_total_ns(5 * kPartNs);
+  times.set_compute_ns(kPartNs);
+  times.set_encode_ns(kPartNs);
+  times.set_wait_ns(kPartNs);
+  times.set_decode_ns(kPartNs);
+  times.set_apply_ns(kPartNs);
+  return kFrameHeaderBytes + report.ByteSizeLong();
+}
+
+ServerMemory MemoryOfServer(const Job& job, const Plan& plan, uint32_t shard) {
+  ServerMemory memory;
+  const uint64_t states = OptimizerStateNames(job.optimizer()).size();
+  for (uint32_t b = 0; b < plan.blocks.size(); ++b) {
+    if (plan.blocks[b].shard != shard) continue;
+    const uint64_t bytes = sizeof(float) * uint64_t{plan.blocks[b].count};
+    memory.weights += bytes;
+    memory.working += bytes;
+    if (plan.IsBuffer(plan.blocks[b].tensor)) continue;
+    const Traffic traffic = BlockTraffic(plan, b);
+    memory.optimizer += states * bytes;
+    memory.working += job.cluster().workers() * traffic.payload_bytes_up +
+                      traffic.payload_bytes_down;
+  }
+  return memory;
+}
+
+WorkerMemory MemoryOfWorker(const Job& job, const Plan& plan) {
+  WorkerMemory memory;
+  for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
+    const uint64_t bytes =
+        sizeof(float) * ElementCount(plan.model.tensors[t].shape);
+    memory.weights += bytes;
+    if (plan.IsBuffer(t)) continue;
+    memory.gradients += plan.tensors[t].error_feedback ? 2 * bytes : bytes;
+  }
+  const Traffic traffic = PlanTraffic(plan);
+  memory.working = traffic.payload_bytes_up + traffic.payload_bytes_down;
+  uint64_t activations = ElementCount(plan.model.input);
+  for (const LayerSpec& layer : plan.model.layers) {
+    activations += ElementCount(layer.output);
+  }
+  memory.activations =
+      2 * sizeof(float) * activations * job.train().batch_size();
+  return memory;
+}
+
+}  // namespace terse
