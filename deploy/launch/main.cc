@@ -9,6 +9,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
+#include "common/plan/plan.h"
+#include "deploy/launch/inspect.h"
 #include "deploy/launch/train.h"
 
 namespace terse {
@@ -21,6 +24,7 @@ struct Flags {
   std::string transport;
   double grace_seconds = 30;
   std::vector<std::string> overrides;
+  bool json = false;
 };
 
 void AddOverrides(CLI::App& command, Flags& flags) {
@@ -76,7 +80,17 @@ void AddTrain(CLI::App& app, Flags& flags) {
                  "Prints what would be started, and ends");
 }
 
-int Train(const CLI::App& command, Flags& flags) {
+void AddInspect(CLI::App& app, Flags& flags) {
+  CLI::App& inspect = *app.add_subcommand(
+      "inspect", "Shows a job's parameters and what happens to each of them");
+  inspect.add_option("job", flags.train.job_path, "The job file (YAML)")
+      ->required()
+      ->type_name("JOB.yaml");
+  AddOverrides(inspect, flags);
+  inspect.add_flag("--json", flags.json, "JSON in place of tables");
+}
+
+int TrainCommand(const CLI::App& command, Flags& flags) {
   TrainOptions& options = flags.train;
   options.overrides = flags.overrides;
   if (command.count("--servers") > 0) {
@@ -94,6 +108,24 @@ int Train(const CLI::App& command, Flags& flags) {
   options.grace =
       std::chrono::milliseconds(int64_t(1000 * flags.grace_seconds));
   return RunTrain(options);
+}
+
+absl::Status Inspect(const Flags& flags) {
+  TERSE_ASSIGN_OR_RETURN(const Job job,
+                         ReadJobFile(flags.train.job_path, flags.overrides));
+  TERSE_ASSIGN_OR_RETURN(const Plan plan, MakePlan(job));
+  const std::string text =
+      flags.json ? InspectJson(job, plan) : InspectText(job, plan);
+  absl::PrintF("%s%s", text, text.ends_with('\n') ? "" : "\n");
+  return absl::OkStatus();
+}
+
+int InspectCommand(const Flags& flags) {
+  const absl::Status status = Inspect(flags);
+  if (!status.ok()) {
+    absl::FPrintF(stderr, "terse: %s\n", status.message());
+  }
+  return int(ExitCodeOf(status));
 }
 
 // Edits (insert, delete, replace a letter) from `a` to `b`.
@@ -134,10 +166,14 @@ std::string NearestName(const CLI::App& command, const std::string& word) {
   return nearest;
 }
 
-int BadCommandLine(const CLI::App& app, const std::string& what,
+int BadCommandLine(const CLI::App& app, std::string what,
                    const std::vector<std::string>& words) {
   const CLI::App* command = &app;
-  if (!app.get_subcommands().empty()) command = app.get_subcommands().front();
+  if (!app.get_subcommands().empty()) {
+    command = app.get_subcommands().front();
+  } else if (!words.empty() && !words.front().starts_with('-')) {
+    what = absl::StrCat("there is no command ", words.front());
+  }
   std::string help = "terse";
   if (command != &app) absl::StrAppend(&help, " ", command->get_name());
   std::string nearest;
@@ -164,6 +200,7 @@ int Main(int argc, char** argv) {
   Flags flags;
   flags.train.command_line.assign(argv, argv + argc);
   AddTrain(app, flags);
+  AddInspect(app, flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -171,7 +208,8 @@ int Main(int argc, char** argv) {
     return BadCommandLine(app, error.what(), {argv + 1, argv + argc});
   }
   const CLI::App& command = *app.get_subcommands().front();
-  return Train(command, flags);
+  return command.get_name() == "inspect" ? InspectCommand(flags)
+                                         : TrainCommand(command, flags);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "common/base/string_view.h"
 #include "common/config/job.h"
 #include "common/plan/plan.h"
+#include "deploy/launch/inspect.h"
 #include "deploy/launch/line_tail.h"
 #include "deploy/launch/progress.h"
 #include "deploy/launch/roles.h"
@@ -167,7 +168,9 @@ std::string CommandRecord(const TrainOptions& options, absl::Time now) {
       ShellLine(options.command_line), "\n");
 }
 
-void PrintDryRun(const Job& job, const RoleOptions& roles) {
+void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles) {
+  std::fputs(PlanText(job, plan).c_str(), stdout);
+  std::fputs("\nProcesses\n", stdout);
   std::vector<Role> all;
   if (IsMemory(job)) {
     all.push_back(MemoryRole(job, roles));
@@ -195,7 +198,7 @@ absl::Status CheckDataDirectory(const std::string& directory) {
       ExitCode::kInputMissing);
 }
 
-absl::StatusOr<int> Train(const TrainOptions& options) {
+absl::StatusOr<int> TrainJob(const TrainOptions& options) {
   TERSE_ASSIGN_OR_RETURN(Job job,
                          ReadJobFile(options.job_path, options.overrides));
   if (options.print_job) {
@@ -203,7 +206,7 @@ absl::StatusOr<int> Train(const TrainOptions& options) {
     return 0;
   }
   // Nothing starts for a job whose model does not fit together.
-  TERSE_RETURN_IF_ERROR(MakePlan(job).status());
+  TERSE_ASSIGN_OR_RETURN(const Plan plan, MakePlan(job));
   TERSE_RETURN_IF_ERROR(CheckDataDirectory(options.data_directory));
   RoleOptions roles;
   TERSE_ASSIGN_OR_RETURN(roles.binary_directory, FindBinaries());
@@ -213,7 +216,7 @@ absl::StatusOr<int> Train(const TrainOptions& options) {
     roles.run_directory =
         options.run_directory.empty() ? "RUN" : options.run_directory;
     roles.token = "(random)";
-    PrintDryRun(job, roles);
+    PrintDryRun(job, plan, roles);
     return 0;
   }
   if (!options.report_path.empty()) {
@@ -234,7 +237,7 @@ absl::StatusOr<int> Train(const TrainOptions& options) {
 }  // namespace
 
 int RunTrain(const TrainOptions& options) {
-  const absl::StatusOr<int> code = Train(options);
+  const absl::StatusOr<int> code = TrainJob(options);
   if (code.ok()) return *code;
   absl::FPrintF(stderr, "terse: %s\n", code.status().message());
   return int(ExitCodeOf(code.status()));

