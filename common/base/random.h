@@ -44,11 +44,14 @@ constexpr uint64_t DrawKey(Draw draw, std::initializer_list<uint64_t> parts) {
 
 // 32 uniform bits for element `index`. Two rounds of a 32-bit multiply-xorshift
 // mixer (constants of C. Wellons' lowbias32), the key's halves entering before
-// each, so that vector code needs two 32-bit multiplies per element. Every 2^32
-// elements take a new key.
+// each, so that vector code needs two 32-bit multiplies per element: the steps
+// of 2^32 / golden ratio between indices, without which elements 16 or 512
+// apart are correlated, cost vectors an addition. Every 2^32 elements take a
+// new key.
 constexpr uint32_t RandomBits(uint64_t key, uint64_t index) {
   if (index >> 32) key = MixKey({key, index >> 32});
-  uint32_t x = static_cast<uint32_t>(index) + static_cast<uint32_t>(key);
+  uint32_t x = static_cast<uint32_t>(index) * 0x9e3779b9u;
+  x += static_cast<uint32_t>(key);
   x ^= x >> 16;
   x *= 0x7feb352du;
   x ^= x >> 15;

@@ -26,13 +26,15 @@ class RandomRun {
   RandomRun(DU du, uint64_t key, uint64_t first_index) : du_(du) {
     const uint64_t segment_key = SegmentKey(key, first_index);
     high_ = hn::Set(du, static_cast<uint32_t>(segment_key >> 32));
-    base_ = hn::Iota(du, static_cast<uint32_t>(first_index) +
-                             static_cast<uint32_t>(segment_key));
+    // Lane l starts at (first_index + l) * kStep + the key's lower half.
+    const auto lane = hn::Iota(du, static_cast<uint32_t>(first_index));
+    base_ = hn::Add(hn::Mul(lane, hn::Set(du, kStep)),
+                    hn::Set(du, static_cast<uint32_t>(segment_key)));
   }
 
   // Lane l gets the bits of element i + l.
   HWY_INLINE V Draw(size_t i) const {
-    V x = hn::Add(base_, hn::Set(du_, static_cast<uint32_t>(i)));
+    V x = hn::Add(base_, hn::Set(du_, static_cast<uint32_t>(i) * kStep));
     x = hn::Xor(x, hn::ShiftRight<16>(x));
     x = hn::Mul(x, hn::Set(du_, 0x7feb352du));
     x = hn::Xor(x, hn::ShiftRight<15>(x));
@@ -42,6 +44,8 @@ class RandomRun {
   }
 
  private:
+  static constexpr uint32_t kStep = 0x9e3779b9u;
+
   DU du_;
   V base_;
   V high_;
