@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
 #include "common/base/status.h"
 #include "common/codec/dense_codec.h"
 #include "common/codec/levels_codec.h"
@@ -30,9 +31,7 @@ absl::StatusOr<std::unique_ptr<Codec>> MakeQsgd(const GradientCodec& options) {
       options.norm() == GradientCodec::L2 ? LevelNorm::kL2 : LevelNorm::kMax);
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Codec>> MakeCodec(const GradientCodec& options) {
+absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options) {
   switch (options.kind()) {
     case GradientCodec::NONE:
       return std::make_unique<DenseCodec>(FloatFormat::kBinary32);
@@ -53,6 +52,20 @@ absl::StatusOr<std::unique_ptr<Codec>> MakeCodec(const GradientCodec& options) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("gradient codec: unknown kind ", int{options.kind()}));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Codec>> MakeCodec(const GradientCodec& options) {
+  TERSE_ASSIGN_OR_RETURN(std::unique_ptr<Codec> codec, Make(options));
+  const size_t bytes = codec->MaxEncodedBytes(kBlockElementsMax);
+  if (bytes > kBlockPayloadBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "gradient codec ", codec->Describe(), ": a block of ",
+        kBlockElementsMax, " elements takes ", bytes,
+        " bytes, more than as fp32; use larger buckets or `none`"));
+  }
+  return codec;
 }
 
 }  // namespace terse

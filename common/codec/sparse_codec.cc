@@ -18,7 +18,12 @@ std::span<const uint8_t> ByteSpan(std::span<const std::byte> source) {
 
 }  // namespace
 
-size_t TopKCodec::Kept(size_t count) const { return KeptCount(ratio_, count); }
+size_t TopKCodec::Kept(size_t count) const {
+  const size_t kept = KeptCount(ratio_, count);
+  // Positions that cost more than the dropped values would: all are kept.
+  const size_t dropped_bytes = (count - kept) * sizeof(float);
+  return MaxIndexBytes(count, kept) > 1 + dropped_bytes ? count : kept;
+}
 
 std::string TopKCodec::Describe() const {
   return absl::StrCat("topk:ratio=", ratio_);

@@ -1,0 +1,125 @@
+#include "tests/conformance/codec/codec_cases.h"
+
+#include <cmath>
+#include <limits>
+
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/codec/factory.h"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+namespace terse {
+namespace {
+
+constexpr float kLevelsFlush = 0x1p-100f;
+
+float Gaussian(uint64_t key, uint64_t index) {
+  const double u1 = (RandomBits(key, 2 * index) + 0.5) * 0x1p-32;
+  const double u2 = RandomBits(key, 2 * index + 1) * 0x1p-32;
+  return static_cast<float>(std::sqrt(-2 * std::log(u1)) *
+                            std::cos(2 * 3.14159265358979 * u2));
+}
+
+float Laplace(uint64_t key, uint64_t index) {
+  const double u = (RandomBits(key, index) + 0.5) * 0x1p-32 - 0.5;
+  const double magnitude = -std::log(1 - 2 * std::fabs(u));
+  return static_cast<float>(u < 0 ? -magnitude : magnitude);
+}
+
+float Special(size_t i) {
+  using Limits = std::numeric_limits<float>;
+  const float kSpecials[] = {0.0f,
+                             -0.0f,
+                             Limits::denorm_min(),
+                             -Limits::denorm_min(),
+                             Limits::min(),
+                             -Limits::min(),
+                             1.0f,
+                             -1.0f,
+                             0x1.fffffep-1f,
+                             Limits::max(),
+                             Limits::lowest(),
+                             65504.0f,
+                             65520.0f,
+                             1e-30f};
+  return kSpecials[i % std::size(kSpecials)];
+}
+
+}  // namespace
+
+const std::vector<CodecCase>& CodecCases() {
+  static const auto* const cases = new std::vector<CodecCase>{
+      {"none", "kind: NONE"},
+      {"fp16", "kind: FP16"},
+      {"terngrad", "kind: TERNGRAD", true},
+      {"terngrad_unclipped", "kind: TERNGRAD clip_sigmas: 0", true},
+      {"qsgd", "kind: QSGD", true, kLevelsFlush},
+      {"qsgd_1", "kind: QSGD levels: 1 bucket: 128", true, kLevelsFlush},
+      {"qsgd_127_l2", "kind: QSGD levels: 127 bucket: 100 norm: L2", true,
+       kLevelsFlush},
+      {"qsgd_32767", "kind: QSGD levels: 32767 bucket: 4096", true,
+       kLevelsFlush},
+      {"dorefa", "kind: DOREFA", true, kLevelsFlush},
+      {"dorefa_1", "kind: DOREFA bits: 1", true, kLevelsFlush},
+      {"dorefa_6", "kind: DOREFA bits: 6", true, kLevelsFlush},
+      {"dorefa_16", "kind: DOREFA bits: 16", true, kLevelsFlush},
+      {"topk", "kind: TOPK"},
+      {"topk_30", "kind: TOPK ratio: 0.3"},
+      {"topk_all", "kind: TOPK ratio: 1"},
+  };
+  return *cases;
+}
+
+std::unique_ptr<Codec> MakeCodecFromText(const std::string& options) {
+  GradientCodec message;
+  TERSE_CHECK(google::protobuf::TextFormat::ParseFromString(options, &message));
+  auto codec = MakeCodec(message);
+  TERSE_CHECK(codec.ok());
+  return *std::move(codec);
+}
+
+std::vector<std::byte> MustEncode(const Codec& codec,
+                                  const std::vector<float>& values,
+                                  const EncodeArgs& args) {
+  std::vector<std::byte> payload(codec.MaxEncodedBytes(values.size()));
+  const auto bytes = codec.Encode(values, args, payload);
+  EXPECT_TRUE(bytes.ok()) << bytes.status();
+  payload.resize(bytes.value_or(0));
+  return payload;
+}
+
+std::vector<float> Decode(const Codec& codec,
+                          const std::vector<std::byte>& payload, size_t count) {
+  std::vector<float> target(count);
+  codec.DecodeAdd(payload, 1.0f, target);
+  return target;
+}
+
+std::vector<float> CodecInput(const std::string& kind, size_t count,
+                              uint64_t key) {
+  std::vector<float> values(count);
+  for (size_t i = 0; i < count; ++i) {
+    if (kind == "gaussian") {
+      values[i] = 0.01f * Gaussian(key, i);
+    } else if (kind == "laplace") {
+      values[i] = Laplace(key, i);
+    } else if (kind == "constant") {
+      values[i] = -0.37f;
+    } else if (kind == "one_hot") {
+      values[i] = i == count / 2 ? 3.0f : 0.0f;
+    } else if (kind == "denormal") {
+      values[i] = 1e-42f * Gaussian(key, i);
+    } else if (kind == "mixed") {
+      values[i] = Gaussian(key, i) *
+                  std::pow(10.0f, static_cast<float>(i % 61) - 30.0f);
+    } else if (kind == "specials") {
+      values[i] = Special(i);
+    } else {
+      TERSE_CHECK(kind == "zeros");
+    }
+  }
+  return values;
+}
+
+}  // namespace terse
