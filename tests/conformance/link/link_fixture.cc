@@ -87,6 +87,7 @@ void RecordingSink::Enter(PeerId peer) {
     violations_.push_back("two calls at a time for one peer");
   }
   if (peers_[peer].lost) violations_.push_back("a call after OnPeerLost");
+  changed_.NotifyAll();
 }
 
 void RecordingSink::Leave(PeerId peer) {
