@@ -16,6 +16,7 @@ namespace terse {
 namespace {
 
 constexpr size_t kBarWidth = 8;
+constexpr size_t kNameWidth = 90;
 
 std::string Percent(double share) {
   return absl::StrFormat("%.1f %%", 100 * share);
@@ -145,14 +146,19 @@ std::string MemoryText(const Job& job, const Plan& plan) {
     if (memory.total() > server.total()) server = memory;
   }
   const WorkerMemory worker = MemoryOfWorker(job, plan);
-  return absl::StrCat(
-      "Memory of a server, at most ", size(server.total()), ": weights ",
-      size(server.weights), ", optimizer ", size(server.optimizer),
-      ", working ", size(server.working), "\n", "Memory of a worker, about ",
-      size(worker.total()), ": weights ", size(worker.weights), ", gradients ",
-      size(worker.gradients), ", activations ", size(worker.activations),
-      ", working ", size(worker.working), "\n",
-      "(libraries and training data come on top)\n");
+  Table table({{.title = "memory"},
+               {.title = "total", .right = true},
+               {.title = "weights", .right = true},
+               {.title = "optimizer", .right = true},
+               {.title = "gradients", .right = true},
+               {.title = "activations", .right = true},
+               {.title = "working", .right = true}});
+  table.AddRow({"a server, at most", size(server.total()), size(server.weights),
+                size(server.optimizer), "", "", size(server.working)});
+  table.AddRow({"a worker, about", size(worker.total()), size(worker.weights),
+                "", size(worker.gradients), size(worker.activations),
+                size(worker.working)});
+  return table.ToText() + "libraries and training data come on top\n";
 }
 
 }  // namespace
@@ -160,7 +166,8 @@ std::string MemoryText(const Job& job, const Plan& plan) {
 std::string InspectText(const Job& job, const Plan& plan) {
   const uint64_t parameters = plan.ParameterCount();
   return absl::StrCat(
-      "Job ", job.name(), ": ", WithSeparators(parameters), " parameters (",
+      "Job ", CutMiddle(job.name(), kNameWidth), "\n",
+      WithSeparators(parameters), " parameters (",
       WithSeparators(sizeof(float) * parameters), " bytes as fp32), ",
       WithSeparators(MultiplyAdds(plan)), " multiply-adds a sample\n\n",
       ParameterTable(plan),
@@ -170,7 +177,8 @@ std::string InspectText(const Job& job, const Plan& plan) {
 }
 
 std::string PlanText(const Job& job, const Plan& plan) {
-  return absl::StrCat("Job ", job.name(), ": ", job.cluster().servers(),
+  return absl::StrCat("Job ", CutMiddle(job.name(), kNameWidth), "\n",
+                      job.cluster().servers(),
                       job.cluster().servers() == 1 ? " server, " : " servers, ",
                       job.cluster().workers(),
                       job.cluster().workers() == 1 ? " worker" : " workers",

@@ -42,7 +42,7 @@ void CheckLines(const std::string& text) {
 TEST(InspectTest, ShowsTheLectureNetworkToTheLastDigit) {
   const Planned example = PlanOfExample("lecture-cnn");
   const std::string text = InspectText(example.job, example.plan);
-  EXPECT_THAT(text, HasSubstr("Job lecture-cnn: 861,354 parameters (3,445,416 "
+  EXPECT_THAT(text, HasSubstr("Job lecture-cnn\n861,354 parameters (3,445,416 "
                               "bytes as fp32), 7,194,250 multiply-adds"));
   for (const char* number : {"2,332,800", "1,769,472", "1,806,336", "460,800",
                              "819,712", "5,130", "7,194,250"}) {
@@ -58,7 +58,7 @@ TEST(InspectTest, ShowsQuantizersCodecsAndBits) {
   const std::string text = InspectText(example.job, example.plan);
   EXPECT_THAT(text, ContainsRegex("fc2.weight .*binaryconnect +terngrad.* "
                                   "1\\.[0-9][0-9] +1\\.00\n"));
-  EXPECT_THAT(text, ContainsRegex("bn1.running_var .* buffer\n"));
+  EXPECT_THAT(text, ContainsRegex("bn1.run.*var .* buffer\n"));
 }
 
 TEST(InspectTest, EveryExampleFitsTheScreen) {
@@ -103,13 +103,13 @@ TEST(InspectTest, ANameThatIsNoUtf8DoesNotThrow) {
 TEST(PlanTextTest, ShowsPlacesBytesAndMemory) {
   const Planned example = PlanOfExample("mlp20m-fp32", {"cluster.servers=3"});
   const std::string text = PlanText(example.job, example.plan);
-  EXPECT_THAT(text, HasSubstr("Job mlp20m-fp32: 3 servers, 2 workers"));
+  EXPECT_THAT(text, HasSubstr("Job mlp20m-fp32\n3 servers, 2 workers"));
   // 4096 rows of 784 make 13 blocks, a header of 24 bytes each.
   EXPECT_THAT(text, ContainsRegex("fc1.weight +3,211,264 +fp32 .* 0-2 +13 .* "
                                   "12,845,368\n"));
   EXPECT_THAT(text, HasSubstr("step reports"));
-  EXPECT_THAT(text, HasSubstr("Memory of a server, at most "));
-  EXPECT_THAT(text, HasSubstr("Memory of a worker, about "));
+  EXPECT_THAT(text, ContainsRegex("a server, at most +[0-9.]+ MB "));
+  EXPECT_THAT(text, ContainsRegex("a worker, about +[0-9.]+ MB "));
 }
 
 TEST(PlanTextTest, TotalsAreTheSumsOfTheTensors) {
