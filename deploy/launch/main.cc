@@ -158,7 +158,7 @@ std::string NearestName(const CLI::App& command, const std::string& word) {
   size_t best = 4;
   for (const std::string& name : names) {
     const size_t distance = EditDistance(word.substr(0, word.find('=')), name);
-    if (distance < std::min(best, name.size() / 2)) {
+    if (distance < best && distance <= name.size() / 2) {
       best = distance;
       nearest = name;
     }
