@@ -42,6 +42,7 @@ double SquaredHinge(std::span<const float> scores, uint32_t label,
 LossSums ComputeLoss(Model::Loss loss, std::span<const float> scores,
                      std::span<const uint32_t> labels,
                      std::span<float> gradient) {
+  TERSE_CHECK(!labels.empty());
   const size_t classes = scores.size() / labels.size();
   TERSE_CHECK(classes * labels.size() == scores.size());
   TERSE_CHECK(gradient.empty() || gradient.size() == scores.size());

@@ -16,7 +16,8 @@ namespace terse {
 // the derivative of the mean loss by each score.
 //   CROSS_ENTROPY: log(sum_c exp(s_c)) - s_label
 //   SQUARED_HINGE: sum_c max(0, 1 - t_c s_c)^2, t = 1 at the label, else -1
-// Requires: labels below classes = scores.size() / labels.size().
+// Requires: a sample at least; labels below classes = scores.size() /
+// labels.size().
 LossSums ComputeLoss(Model::Loss loss, std::span<const float> scores,
                      std::span<const uint32_t> labels,
                      std::span<float> gradient);

@@ -211,6 +211,7 @@ absl::StatusOr<LossSums> TorchModel::Evaluate(uint64_t first,
         "test samples ", first, " to ", first + count, " of ", test_samples()));
   }
   LossSums sums;
+  if (count == 0) return sums;
   const uint64_t end = first + count;
   for (uint64_t start = first / kEvaluationBatch * kEvaluationBatch;
        start < end; start += kEvaluationBatch) {

@@ -22,8 +22,7 @@ struct Fixture {
   std::unique_ptr<NetworkModel> model;
 };
 
-// A job of 200 samples of 2x6x6, whose network a test fills in; no activation
-// has its kink at zero of a symmetric sum, since biases are random too.
+// A job of samples of 2x6x6, whose network a test fills in.
 inline Job SmallJob() {
   Job job;
   job.mutable_data()->set_kind(Data::NOISE);

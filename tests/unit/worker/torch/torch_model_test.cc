@@ -236,7 +236,9 @@ TEST(TorchModel, EvaluationIsTheSameInAnyParts) {
       EXPECT_EQ(sums.correct, whole->correct);
       EXPECT_NEAR(sums.loss, whole->loss, 1e-12 * whole->loss);
     }
-    EXPECT_EQ(fixture.model->Evaluate(300, 0)->samples, 0u);
+    for (const uint64_t first : {0, 100, 128, 300}) {
+      EXPECT_EQ(fixture.model->Evaluate(first, 0)->samples, 0u);
+    }
     EXPECT_FALSE(fixture.model->Evaluate(0, 301).ok());
     EXPECT_FALSE(fixture.model->Evaluate(~uint64_t{0}, 2).ok());
   }
