@@ -4,13 +4,16 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
+#include "common/kernels/target.h"
 #include "common/transport/grpc/grpc_link.h"
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
 #include "common/wire/role_main.h"
 #include "server/server.h"
+#include "spdlog/spdlog.h"
 
 namespace terse {
 namespace {
@@ -50,8 +53,9 @@ absl::Status Run(const Flags& flags) {
   Inbox inbox(2 * kOutboxBytesMax);
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
                          MakeGrpcLink({.listen_address = flags.listen}, inbox));
-  std::fprintf(stderr, "shard %u listening on %s\n", flags.shard,
-               link->Address().c_str());
+  StartLog(absl::StrCat("shard ", flags.shard));
+  spdlog::info("listening on {}, kernels for {}", link->Address(),
+               KernelTargetName());
   if (!flags.port_file.empty()) {
     TERSE_RETURN_IF_ERROR(
         WriteFileAtomically(flags.port_file, link->Address() + "\n"));

@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/wire/messages.h"
+#include "spdlog/spdlog.h"
 
 namespace terse {
 namespace {
@@ -110,6 +111,7 @@ void Server::Broadcast(const Frame& frame) {
 }
 
 void Server::Refuse(PeerId id, const absl::Status& reason) {
+  spdlog::warn("refused a peer: {}", std::string(reason.message()));
   link_.Send(id, MakeAbort(reason)).IgnoreError();
   link_.Close(id);
 }
@@ -167,6 +169,7 @@ absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
     return absl::AlreadyExistsError(
         absl::StrCat("shard ", join.rank(), " has joined already"));
   }
+  spdlog::info("shard {} joined from {}", join.rank(), join.address());
   shards_[join.rank()] = id;
   peers_[id] = {wire::Join::SHARD, join.rank(), join.address()};
   link_.Admit(id, LargestPayload(*plan_));
@@ -200,6 +203,7 @@ absl::Status Server::AdmitWorker(PeerId id, const wire::Join& join) {
     return absl::AlreadyExistsError(
         absl::StrCat("worker ", rank, " has joined already"));
   }
+  spdlog::info("worker {} joined", rank);
   workers_[rank] = id;
   peers_[id] = {wire::Join::WORKER, rank, ""};
   link_.Admit(id, LargestPayload(*plan_));
@@ -288,6 +292,9 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
 
 void Server::StartJob(const Timeline& timeline) {
   started_ = true;
+  spdlog::info("started: {} steps, {} an epoch, {} blocks here",
+               timeline.steps_total, timeline.steps_per_epoch,
+               shard_->store().blocks().size());
   if (coordinator()) {
     wire::Start start;
     start.set_steps_total(timeline.steps_total);
@@ -418,6 +425,7 @@ void Server::CompleteIfDone() {
 }
 
 void Server::Finish() {
+  spdlog::info("the job is done");
   result_ = absl::OkStatus();
   if (coordinator_peer_) {
     link_.Close(*coordinator_peer_);
@@ -427,6 +435,7 @@ void Server::Finish() {
 
 void Server::Abort(const absl::Status& reason) {
   if (ended()) return;
+  spdlog::error("the job ends: {}", std::string(reason.message()));
   result_ = reason;
   Broadcast(MakeAbort(reason));
   if (coordinator_) coordinator_->OnAbort(reason);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
@@ -127,6 +128,9 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0
                                 : static_cast<int>(ExitCode::kBadCommandLine);
   }
+  StartLog(flags.memory ? "job"
+           : flags.rank ? absl::StrCat("worker ", *flags.rank)
+                        : "worker");
   const std::atomic<int>& stop = StopSignal();
   absl::Status status = ChooseKernelTarget(flags.kernel_target);
   if (status.ok()) {

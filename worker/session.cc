@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/wire/messages.h"
+#include "spdlog/spdlog.h"
 
 namespace terse {
 namespace {
@@ -99,6 +100,7 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
       CloseAll();
       return absl::OkStatus();
     case wire::FINISH:
+      spdlog::info("the job is done");
       result_ = absl::OkStatus();
       CloseAll();
       return absl::OkStatus();
@@ -122,6 +124,7 @@ absl::Status WorkerSession::OnWelcome(PeerId peer, const Frame& frame) {
 
 absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
   rank_ = welcome.rank();
+  spdlog::info("joined {} as worker {}", options_.coordinator_address, *rank_);
   TERSE_ASSIGN_OR_RETURN(
       job_, ParseJob(welcome.job_yaml(), "the coordinator's job", {}));
   TERSE_ASSIGN_OR_RETURN(Plan plan, MakePlan(*job_));
@@ -173,6 +176,8 @@ absl::Status WorkerSession::OnStart(const Frame& frame) {
                .evaluate_every_steps = job_->train().evaluate_every_epochs() *
                                        start.steps_per_epoch()};
   started_ = true;
+  spdlog::info("started: {} steps of {} samples", timeline_.steps_total,
+               job_->train().batch_size());
   // Other shards may have been faster than the coordinator.
   return awaited_->weights.complete() ? OnVersion() : absl::OkStatus();
 }
@@ -248,6 +253,8 @@ absl::Status WorkerSession::RunEvaluation() {
   const absl::StatusOr<LossSums> sums = model_->Evaluate(first, last - first);
   swap_values();
   if (!sums.ok()) return sums.status();
+  spdlog::info("step {}: {} of {} test samples right",
+               awaited_->weights.version(), sums->correct, sums->samples);
   wire::EvaluationReport report;
   report.set_loss_sum(sums->loss);
   report.set_correct(sums->correct);
@@ -330,6 +337,7 @@ void WorkerSession::CloseAll() {
 
 void WorkerSession::Abort(const absl::Status& reason) {
   if (ended()) return;
+  spdlog::error("the job ends: {}", std::string(reason.message()));
   result_ = reason;
   for (const auto& [peer, shard] : peers_) {
     link_.Send(peer, MakeAbort(reason)).IgnoreError();

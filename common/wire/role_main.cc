@@ -7,11 +7,15 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/kernels/target.h"
+#include "spdlog/pattern_formatter.h"
+#include "spdlog/sinks/stdout_sinks.h"
+#include "spdlog/spdlog.h"
 
 namespace terse {
 namespace {
@@ -38,6 +42,14 @@ const std::atomic<int>& StopSignal() {
   }
   signal(SIGPIPE, SIG_IGN);
   return stop_signal;
+}
+
+void StartLog(const std::string& role) {
+  auto logger = spdlog::stderr_logger_mt(role);
+  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
+      "%Y-%m-%dT%H:%M:%S.%eZ %l %n: %v", spdlog::pattern_time_type::utc));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
 }
 
 std::string TokenFromEnvironment() {

@@ -17,6 +17,9 @@ namespace terse {
 // Call once, before any thread is started.
 const std::atomic<int>& StopSignal();
 
+// Logs go to standard error: time in UTC, level, `role`, message.
+void StartLog(const std::string& role);
+
 // The job's token, from the environment variable TERSE_TOKEN; empty if unset.
 std::string TokenFromEnvironment();
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/server.h"
+#include "spdlog/spdlog.h"
 #include "worker/session.h"
 
 namespace terse {
@@ -192,6 +193,8 @@ class SimJob {
 }  // namespace
 
 SimJobResult RunSimJob(const Job& job, const SimJobOptions& options) {
+  // Thousands of jobs' logs help nobody.
+  spdlog::set_level(spdlog::level::off);
   return SimJob(job, options).Run();
 }
 
