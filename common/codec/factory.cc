@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/codec/dense_codec.h"
 #include "common/codec/levels_codec.h"
+#include "common/codec/shared_ternary_codec.h"
 #include "common/codec/sparse_codec.h"
 #include "common/codec/terngrad_codec.h"
 
@@ -40,6 +41,9 @@ absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options) {
     case GradientCodec::TERNGRAD:
       TERSE_RETURN_IF_ERROR(
           CheckRange("clip_sigmas", options.clip_sigmas(), 0, 1000));
+      if (options.scale() == GradientCodec::SHARED) {
+        return std::make_unique<SharedTernaryCodec>(options.clip_sigmas());
+      }
       return std::make_unique<TernGradCodec>(options.clip_sigmas());
     case GradientCodec::QSGD:
       return MakeQsgd(options);

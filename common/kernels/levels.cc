@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
+#include "common/kernels/prefetch.h"
 #include "common/kernels/random_segment.h"
 #include "common/kernels/target.h"
 
@@ -20,67 +23,155 @@ namespace terse {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Quantizes runs of elements that share a scale.
-template <typename Code, bool kStochastic, bool kLoss>
-class LevelQuantizer {
- public:
-  LevelQuantizer(uint32_t top, uint64_t key, uint64_t first_index)
-      : offsets_(top),
-        key_(key),
-        first_index_(first_index),
-        run_(kU, key, first_index) {}
+// Codes of a vector of elements, as EncodeLevel defines them.
+template <LevelRounding kRounding, class D, class Run>
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> CodesOf(D d, const Run& run,
+                                                    const LevelGrid& grid,
+                                                    const LevelScale& scale,
+                                                    hn::Vec<D> x, size_t i) {
+  const hn::RebindToUnsigned<D> du;
+  const hn::RebindToSigned<D> di;
+  const auto y =
+      hn::Add(hn::Mul(x, hn::Set(d, scale.factor)), hn::Set(d, scale.shift));
+  if constexpr (kRounding == LevelRounding::kFixedPoint) {
+    const int fraction = FractionBits(grid);
+    const auto position =
+        hn::Sub(hn::BitCast(du, y), hn::Set(du, kRoundingBits));
+    const auto dither = hn::ShiftRightSame(run.Draw(i), 32 - fraction);
+    return hn::ShiftRightSame(hn::Add(position, dither), fraction);
+  } else {
+    auto level = y;
+    if constexpr (kRounding == LevelRounding::kNearest) {
+      level = hn::Round(y);
+    } else {
+      const auto floor = hn::Floor(y);
+      const auto bits = hn::BitCast(di, hn::ShiftRight<8>(run.Draw(i)));
+      const auto u = hn::Mul(hn::ConvertTo(d, bits), hn::Set(d, 0x1p-24f));
+      const auto up = hn::Lt(u, hn::Sub(y, floor));
+      level = hn::Add(floor, hn::IfThenElseZero(up, hn::Set(d, 1.0f)));
+    }
+    const auto zero = hn::Set(d, static_cast<float>(grid.top / 2));
+    const auto top = hn::Set(d, static_cast<float>(grid.top));
+    const auto code = hn::Min(hn::Max(hn::Add(level, zero), hn::Zero(d)), top);
+    return hn::BitCast(du, hn::ConvertTo(di, code));
+  }
+}
 
-  // Elements i .. i + count - 1 of the block.
-  HWY_INLINE void Quantize(const LevelScale& scale, const float* values,
-                           size_t i, size_t count, float* loss,
-                           Code* codes) const {
-    const size_t lanes = hn::Lanes(kF);
-    const size_t end = i + count;
-    for (; i + lanes <= end; i += lanes, codes += lanes) {
-      const auto x = hn::LoadU(kF, values + i);
-      const auto y = hn::Add(hn::Mul(x, hn::Set(kF, scale.inverse)),
-                             hn::Set(kF, scale.shift));
-      const auto code = Clamp(Round(y, i));
-      if constexpr (kLoss) {
-        const auto sent = hn::Mul(hn::Sub(code, hn::Set(kF, offsets_.middle)),
-                                  hn::Set(kF, scale.step));
-        hn::StoreU(hn::Sub(x, sent), kF, loss + i);
+// Quantizes elements i .. i + count - 1 of the block, which share a scale. All
+// that vectors are made of is local: stores of bytes could alias members.
+template <typename Code, LevelRounding kRounding, bool kLoss>
+HWY_INLINE void QuantizeRun(const LevelGrid& grid, const LevelScale& scale,
+                            uint64_t key, uint64_t first_index,
+                            const float* values, size_t i, size_t count,
+                            float* loss, Code* HWY_RESTRICT codes) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const hn::Rebind<Code, decltype(d)> d_code;
+  const size_t lanes = hn::Lanes(d);
+  const RandomRun<decltype(du)> run(du, key, first_index);
+  const LevelGrid local_grid = grid;
+  const LevelScale local_scale = scale;
+  const auto middle = hn::Set(d, static_cast<float>(grid.top) / 2);
+  const auto step = hn::Set(d, scale.step);
+  const size_t end = i + count;
+  for (; !local_scale.clamp && i + lanes <= end; i += lanes, codes += lanes) {
+    const auto x = hn::LoadU(d, values + i);
+    const auto code = CodesOf<kRounding>(d, run, local_grid, local_scale, x, i);
+    if constexpr (kLoss) {
+      const auto level =
+          hn::Sub(hn::ConvertTo(d, hn::BitCast(di, code)), middle);
+      hn::StoreU(hn::Sub(x, hn::Mul(level, step)), d, loss + i);
+    }
+    hn::StoreU(hn::TruncateTo(d_code, code), d_code, codes);
+  }
+  for (; i < end; ++i) {
+    *codes++ = static_cast<Code>(EncodeLevel(local_grid, local_scale, values[i],
+                                             key, first_index + i,
+                                             kLoss ? loss + i : nullptr));
+  }
+}
+
+// A whole group of kFixedPoint codes whose width divides a byte and which share
+// a scale, packed as they come: rows of a column join in a 32-bit lane.
+template <int kBits, bool kLoss>
+HWY_INLINE void EncodeGroup(const LevelGrid& grid, const LevelScale& scale,
+                            uint64_t key, uint64_t first_index,
+                            const float* values, size_t start, float* loss,
+                            uint8_t* packed) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  constexpr int kFraction = 22 - kBits;
+  constexpr size_t kRows = 8 / kBits;  // Of one byte.
+  constexpr size_t kColumns = kPackGroup / 8;
+  const RandomRun<decltype(du)> run(du, key, first_index);
+  const auto factor = hn::Set(d, scale.factor);
+  const auto shift = hn::Set(d, scale.shift);
+  const auto middle = hn::Set(d, static_cast<float>(grid.top) / 2);
+  const auto step = hn::Set(d, scale.step);
+  const auto mask = hn::Set(du, (1u << kBits) - 1);
+  for (size_t word = 0; word < kBits; ++word) {
+    for (size_t column = 0; column < kColumns; column += hn::Lanes(d)) {
+      const size_t i = start + word * kRows * kColumns + column;
+      const auto index = run.Position(i);
+      auto byte = hn::Zero(du);
+      const auto add =
+          [&]<int kRow>(std::integral_constant<int, kRow>) HWY_ATTR {
+            const size_t e = i + kRow * kColumns;
+            const auto x = hn::LoadU(d, values + e);
+            if constexpr (!kLoss) PrefetchNextBlock(values + e);
+            const auto y = hn::Add(hn::Mul(x, factor), shift);
+            const auto dither = hn::ShiftRight<32 - kFraction>(
+                run.Mix(hn::Add(index, run.Offset(kRow * kColumns))));
+            // The bits of kRoundingBase lie above the code and are masked off.
+            const auto position = hn::Add(hn::BitCast(du, y), dither);
+            if constexpr (kLoss) {
+              const auto code = hn::BitCast(
+                  di, hn::And(hn::ShiftRight<kFraction>(position), mask));
+              const auto level = hn::Sub(hn::ConvertTo(d, code), middle);
+              hn::StoreU(hn::Sub(x, hn::Mul(level, step)), d, loss + e);
+            }
+            constexpr int kPlace = kRow * kBits;
+            const auto placed = hn::ShiftRight<kFraction - kPlace>(position);
+            byte = hn::Or(byte, hn::And(placed, hn::ShiftLeft<kPlace>(mask)));
+          };
+      [&]<size_t... kRow>(std::index_sequence<kRow...>) HWY_ATTR {
+        (add(std::integral_constant<int, static_cast<int>(kRow)>()), ...);
       }
-      hn::StoreU(hn::DemoteTo(kCode, hn::ConvertTo(kI, code)), kCode, codes);
-    }
-    for (; i < end; ++i) {
-      *codes++ = static_cast<Code>(
-          EncodeLevel(offsets_, scale, kStochastic, values[i], key_,
-                      first_index_ + i, kLoss ? loss + i : nullptr));
+      (std::make_index_sequence<kRows>());
+      hn::StoreU(hn::DemoteTo(d8, hn::BitCast(di, byte)), d8,
+                 packed + word * kColumns + column);
     }
   }
+}
 
- private:
-  static constexpr hn::ScalableTag<float> kF{};
-  static constexpr hn::RebindToUnsigned<hn::ScalableTag<float>> kU{};
-  static constexpr hn::RebindToSigned<hn::ScalableTag<float>> kI{};
-  static constexpr hn::Rebind<Code, hn::ScalableTag<float>> kCode{};
-  using VF = hn::Vec<hn::ScalableTag<float>>;
-
-  HWY_INLINE VF Round(VF y, size_t i) const {
-    if constexpr (!kStochastic) return hn::Round(y);
-    const auto floor = hn::Floor(y);
-    const auto bits = hn::BitCast(kI, hn::ShiftRight<8>(run_.Draw(i)));
-    const auto u = hn::Mul(hn::ConvertTo(kF, bits), hn::Set(kF, 0x1p-24f));
-    const auto up = hn::Lt(u, hn::Sub(y, floor));
-    return hn::Add(floor, hn::IfThenElseZero(up, hn::Set(kF, 1.0f)));
+// EncodeGroup where it applies; returns whether it did.
+template <LevelRounding kRounding, bool kLoss>
+HWY_INLINE bool TryEncodeGroup(const LevelGrid& grid, const LevelScale& scale,
+                               uint64_t key, uint64_t first_index,
+                               const float* values, size_t start, float* loss,
+                               uint8_t* packed) {
+  if (kRounding != LevelRounding::kFixedPoint || scale.clamp) return false;
+  const auto encode = [&]<int kBits>(std::integral_constant<int, kBits>) {
+    EncodeGroup<kBits, kLoss>(grid, scale, key, first_index, values, start,
+                              loss, packed);
+    return true;
+  };
+  switch (grid.code_bits) {
+    case 1:
+      return encode(std::integral_constant<int, 1>());
+    case 2:
+      return encode(std::integral_constant<int, 2>());
+    case 4:
+      return encode(std::integral_constant<int, 4>());
+    case 8:
+      return encode(std::integral_constant<int, 8>());
+    default:
+      return false;
   }
-
-  HWY_INLINE VF Clamp(VF level) const {
-    const auto code = hn::Add(level, hn::Set(kF, offsets_.zero_code));
-    return hn::Min(hn::Max(code, hn::Zero(kF)), hn::Set(kF, offsets_.top));
-  }
-
-  LevelOffsets offsets_;
-  uint64_t key_;
-  uint64_t first_index_;
-  RandomRun<hn::RebindToUnsigned<hn::ScalableTag<float>>> run_;
-};
+}
 
 HWY_INLINE BlockMoments MeasureBucket(const LevelGrid& grid,
                                       const float* values, size_t count,
@@ -93,19 +184,18 @@ HWY_INLINE BlockMoments MeasureBucket(const LevelGrid& grid,
 
 // A bucket is measured when quantizing reaches it, so that small ones stay in
 // the first-level cache between the two.
-template <typename Code, bool kStochastic, bool kLoss>
+template <typename Code, LevelRounding kRounding, bool kLoss>
 bool EncodeLevelsRun(const LevelGrid& grid, const float* values, size_t count,
                      uint64_t key, uint64_t first_index, float* residual,
                      uint8_t* norms, uint8_t* packed) {
-  const LevelQuantizer<Code, kStochastic, kLoss> quantizer(grid.top, key,
-                                                           first_index);
   const float* const x = kLoss ? residual : values;
   alignas(64) Code codes[kPackGroup];
-  LevelScale scale = {};
+  LevelScale scale;
   bool finite = true;
   size_t bucket_end = 0;
   for (size_t start = 0; start < count; start += kPackGroup) {
     const size_t group_end = std::min(count, start + kPackGroup);
+    bool packed_already = false;
     for (size_t i = start; i < group_end;) {
       if (i == bucket_end) {
         const size_t size = std::min(grid.bucket, count - i);
@@ -118,15 +208,20 @@ bool EncodeLevelsRun(const LevelGrid& grid, const float* values, size_t count,
         bucket_end = i + size;
       }
       const size_t size = std::min(bucket_end, group_end) - i;
-      quantizer.Quantize(scale, x, i, size, residual, codes + (i - start));
+      packed_already = size == kPackGroup && TryEncodeGroup<kRounding, kLoss>(
+                                                 grid, scale, key, first_index,
+                                                 x, i, residual, packed);
+      if (packed_already) break;
+      QuantizeRun<Code, kRounding, kLoss>(grid, scale, key, first_index, x, i,
+                                          size, residual, codes + (i - start));
       i += size;
     }
-    if (group_end - start == kPackGroup) {
-      PackCodes(codes, grid.code_bits, packed);
-      packed += PackedCodeBytes(kPackGroup, grid.code_bits);
-    } else {
+    if (group_end - start < kPackGroup) {
       reference::PackRest(codes, group_end - start, grid.code_bits, packed);
+      break;
     }
+    if (!packed_already) PackCodes(codes, grid.code_bits, packed);
+    packed += PackedCodeBytes(kPackGroup, grid.code_bits);
   }
   return finite;
 }
@@ -135,16 +230,21 @@ template <typename Code>
 bool EncodeLevelsOf(const LevelGrid& grid, const float* values, size_t count,
                     uint64_t key, uint64_t first_index, float* residual,
                     uint8_t* norms, uint8_t* packed) {
-  const auto encode = [&]<bool kStochastic, bool kLoss>() {
-    return EncodeLevelsRun<Code, kStochastic, kLoss>(
-        grid, values, count, key, first_index, residual, norms, packed);
+  const auto encode = [&]<LevelRounding kRounding>() {
+    return residual != nullptr ? EncodeLevelsRun<Code, kRounding, true>(
+                                     grid, values, count, key, first_index,
+                                     residual, norms, packed)
+                               : EncodeLevelsRun<Code, kRounding, false>(
+                                     grid, values, count, key, first_index,
+                                     nullptr, norms, packed);
   };
-  if (grid.stochastic) {
-    return residual != nullptr ? encode.template operator()<true, true>()
-                               : encode.template operator()<true, false>();
+  if (!grid.stochastic) {
+    return encode.template operator()<LevelRounding::kNearest>();
   }
-  return residual != nullptr ? encode.template operator()<false, true>()
-                             : encode.template operator()<false, false>();
+  // Fixed point goes with codes of one byte, floors with those of two.
+  return encode.template operator() < sizeof(Code) == 1
+             ? LevelRounding::kFixedPoint
+             : LevelRounding::kFloor > ();
 }
 
 template <typename Code>
@@ -183,7 +283,7 @@ template <typename Code>
 void DecodeAddLevelsRun(const LevelGrid& grid, const uint8_t* norms,
                         const uint8_t* packed, size_t count, float weight,
                         float* target) {
-  const float middle = LevelOffsets(grid.top).middle;
+  const float middle = static_cast<float>(grid.top) / 2;
   alignas(64) Code codes[kPackGroup];
   float step = 0;
   size_t bucket_end = 0;

@@ -33,10 +33,8 @@ struct LevelGrid {
   }
 };
 
-// Writes a norm per bucket (float32) to `norms` and the codes to `packed`.
-// Stochastic: with y = x * (top/2 / norm), moved by half a level for an odd
-// top, the level is floor(y), plus one iff RandomUnit(key, first_index + i) <
-// y - floor(y). Else: y rounded half to even. Norms below 2^-100 count as 0:
+// Writes a norm per bucket (float32) to `norms` and the codes to `packed`; how
+// elements become codes: EncodeLevel below. Norms below 2^-100 count as 0:
 // there all codes stand for the level(s) at zero and the loss is x. With
 // `residual`, what is encoded is residual + value and the residual becomes the
 // loss. Returns whether all inputs were finite; the outputs mean nothing
@@ -65,35 +63,59 @@ uint32_t MaxCode(const uint8_t* packed, size_t count, uint32_t code_bits);
 
 }  // namespace reference
 
-// What one bucket's elements are multiplied with.
-struct LevelScale {
-  float norm;     // As sent.
-  float inverse;  // (top/2) / norm, or 0.
-  float shift;    // Half a level for an odd top, but 0 for a norm of 0.
-  float step;     // norm / (top/2)
+// How elements of a grid are rounded.
+enum class LevelRounding : uint8_t {
+  // Stochastic codes of up to 8 bits: the position on the grid in steps of
+  // 2^-S, S = 22 - code_bits, plus S random bits, the sum's whole part being
+  // the code. The factors are such that norm and -norm meet the grid's ends
+  // exactly.
+  kFixedPoint,
+  // Stochastic codes of more bits: floor, plus one iff RandomUnit is below the
+  // fraction, which is exact.
+  kFloor,
+  // Half to even.
+  kNearest,
 };
 
-// Largest magnitude (bits) and sum of squares of a bucket to its scale.
+constexpr LevelRounding RoundingOf(const LevelGrid& grid) {
+  if (!grid.stochastic) return LevelRounding::kNearest;
+  return grid.code_bits <= 8 ? LevelRounding::kFixedPoint
+                             : LevelRounding::kFloor;
+}
+
+// Bits below the point of kFixedPoint.
+constexpr int FractionBits(const LevelGrid& grid) {
+  return 22 - static_cast<int>(grid.code_bits);
+}
+
+// A float of this magnitude has a last place of 1: adding it rounds to a whole
+// number, half to even, which is then in the lowest bits.
+inline constexpr float kRoundingBase = 0x1p23f;
+inline constexpr uint32_t kRoundingBits = 0x4b000000u;
+
+// What one bucket's elements are multiplied with and moved by.
+struct LevelScale {
+  float norm = 0;    // As sent.
+  float step = 0;    // norm / (top/2)
+  float factor = 0;  // (top/2) / norm, times 2^S for kFixedPoint; or 0
+  float shift = 0;   // Of the product; see EncodeLevel.
+  // A magnitude is beyond the norm: elements must be clamped to it first. Only
+  // with the hugest values, never in the kernels' vectors.
+  bool clamp = false;
+};
+
+// From a bucket's largest magnitude and sum of squares.
 LevelScale MakeLevelScale(const LevelGrid& grid, float max_abs,
                           double sum_squares);
 float LevelStep(const LevelGrid& grid, float norm);
 
-// Constants of the rounding: y = x * inverse + shift, code = level + zero_code,
-// value = (code - middle) * step.
-struct LevelOffsets {
-  explicit LevelOffsets(uint32_t top)
-      : zero_code(static_cast<float>(top / 2)),
-        middle(static_cast<float>(top) / 2),
-        top(static_cast<float>(top)) {}
-  float zero_code;
-  float middle;
-  float top;
-};
-
-// Encodes one element: its code, and its loss unless `loss` is null.
-uint32_t EncodeLevel(const LevelOffsets& offsets, const LevelScale& scale,
-                     bool stochastic, float x, uint64_t key, uint64_t index,
-                     float* loss);
+// Encodes one element: its code, and its loss unless `loss` is null. In floats,
+// with `zero` the code below or at the level zero (top / 2 rounded down):
+// kFixedPoint: ((x factor + shift) - 2^23, whole, + S bits of randomness) >> S
+// kFloor:      clamp(floor(x factor + shift) + (u < fraction) + zero, 0, top)
+// kNearest:    clamp(round(x factor) + zero, 0, top)
+uint32_t EncodeLevel(const LevelGrid& grid, const LevelScale& scale, float x,
+                     uint64_t key, uint64_t index, float* loss);
 
 }  // namespace terse
 

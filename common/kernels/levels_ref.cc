@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cfloat>
 #include <cmath>
 #include <cstring>
@@ -32,34 +33,65 @@ float LevelStep(const LevelGrid& grid, float norm) {
 LevelScale MakeLevelScale(const LevelGrid& grid, float max_abs,
                           double sum_squares) {
   const float middle = static_cast<float>(grid.top) / 2;
+  const LevelRounding rounding = RoundingOf(grid);
+  const bool fixed = rounding == LevelRounding::kFixedPoint;
+  const float unit = fixed ? static_cast<float>(1 << FractionBits(grid)) : 1.0f;
   float norm = max_abs;
   if (grid.norm == LevelNorm::kL2) {
-    norm = static_cast<float>(
-        std::min(std::sqrt(sum_squares), static_cast<double>(FLT_MAX)));
+    // Rounding must not bring the norm below the largest magnitude.
+    const double l2 = std::min(std::sqrt(sum_squares), double{FLT_MAX});
+    norm = std::max(max_abs, static_cast<float>(l2));
   }
   // For a top of 1 the step is twice the norm and must stay finite.
   norm = std::min(norm, FLT_MAX / 2);
-  if (!(norm >= kNormMin)) return {0, 0, 0, 0};
+  LevelScale scale;
+  scale.shift =
+      fixed ? kRoundingBase + static_cast<float>(grid.top / 2) * unit : 0.0f;
+  if (!(norm >= kNormMin)) return scale;
   if (grid.norm == LevelNorm::kPowerOfTwo) norm = PowerOfTwoNorm(middle, norm);
-  return {norm, middle / norm, grid.top % 2 != 0 ? 0.5f : 0.0f,
-          LevelStep(grid, norm)};
+  scale.norm = norm;
+  scale.step = LevelStep(grid, norm);
+  scale.factor = middle / norm * unit;
+  if (fixed) {
+    scale.shift = kRoundingBase + middle * unit;
+  } else if (grid.top % 2 != 0) {
+    scale.shift = 0.5f;
+  }
+  scale.clamp = max_abs > norm;
+  return scale;
 }
 
-uint32_t EncodeLevel(const LevelOffsets& offsets, const LevelScale& scale,
-                     bool stochastic, float x, uint64_t key, uint64_t index,
-                     float* loss) {
-  const float y = x * scale.inverse + scale.shift;
-  float level;
-  if (stochastic) {
-    level = std::floor(y);
-    if (RandomUnit(key, index) < y - level) level += 1.0f;
-  } else {
-    level = std::nearbyint(y);
+uint32_t EncodeLevel(const LevelGrid& grid, const LevelScale& scale, float x,
+                     uint64_t key, uint64_t index, float* loss) {
+  float y = x;
+  if (scale.clamp) y = std::clamp(y, -scale.norm, scale.norm);
+  y = y * scale.factor;
+  y = y + scale.shift;
+  const float top = static_cast<float>(grid.top);
+  const float zero = static_cast<float>(grid.top / 2);
+  uint32_t code;
+  switch (RoundingOf(grid)) {
+    case LevelRounding::kFixedPoint: {
+      const int fraction = FractionBits(grid);
+      const uint32_t position = std::bit_cast<uint32_t>(y) - kRoundingBits;
+      code =
+          (position + (RandomBits(key, index) >> (32 - fraction))) >> fraction;
+      break;
+    }
+    case LevelRounding::kFloor: {
+      float level = std::floor(y);
+      if (RandomUnit(key, index) < y - level) level += 1.0f;
+      code = static_cast<uint32_t>(std::clamp(level + zero, 0.0f, top));
+      break;
+    }
+    default:
+      code = static_cast<uint32_t>(
+          std::clamp(std::nearbyint(y) + zero, 0.0f, top));
   }
-  const float code =
-      std::min(std::max(level + offsets.zero_code, 0.0f), offsets.top);
-  if (loss != nullptr) *loss = x - (code - offsets.middle) * scale.step;
-  return static_cast<uint32_t>(code);
+  if (loss != nullptr) {
+    *loss = x - (static_cast<float>(code) - top / 2) * scale.step;
+  }
+  return code;
 }
 
 namespace reference {
@@ -69,10 +101,9 @@ template <typename Code>
 bool Encode(const LevelGrid& grid, const float* values, size_t count,
             uint64_t key, uint64_t first_index, float* residual, uint8_t* norms,
             uint8_t* packed) {
-  const LevelOffsets offsets(grid.top);
   bool finite = true;
   Code codes[kPackGroup];
-  LevelScale scale = {};
+  LevelScale scale;
   for (size_t i = 0; i < count; ++i) {
     if (i % grid.bucket == 0) {
       const size_t size = std::min(grid.bucket, count - i);
@@ -90,7 +121,7 @@ bool Encode(const LevelGrid& grid, const float* values, size_t count,
     }
     const float x = residual != nullptr ? residual[i] : values[i];
     codes[i % kPackGroup] = static_cast<Code>(
-        EncodeLevel(offsets, scale, grid.stochastic, x, key, first_index + i,
+        EncodeLevel(grid, scale, x, key, first_index + i,
                     residual != nullptr ? residual + i : nullptr));
     if ((i + 1) % kPackGroup == 0) {
       PackGroup(codes, grid.code_bits, packed);
@@ -122,7 +153,7 @@ template <typename Code>
 void DecodeAdd(const LevelGrid& grid, const uint8_t* norms,
                const uint8_t* packed, size_t count, float weight,
                float* target) {
-  const float middle = LevelOffsets(grid.top).middle;
+  const float middle = static_cast<float>(grid.top) / 2;
   ForEachCode<Code>(packed, count, grid.code_bits, [&](size_t i, Code code) {
     float norm;
     std::memcpy(&norm, norms + i / grid.bucket * sizeof(float), sizeof(float));

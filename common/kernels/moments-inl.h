@@ -106,6 +106,17 @@ HWY_INLINE uint32_t SumRun(const float* values, size_t count, float* residual,
   return max_bits;
 }
 
+// lanes[l] += run[l]
+HWY_INLINE void AddLanes(const float (&run)[kMomentLanes],
+                         double (&lanes)[kMomentLanes]) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> df;
+  for (size_t lane = 0; lane < kMomentLanes; lane += hn::Lanes(d)) {
+    const auto more = hn::PromoteTo(d, hn::LoadU(df, run + lane));
+    hn::StoreU(hn::Add(hn::LoadU(d, lanes + lane), more), d, lanes + lane);
+  }
+}
+
 template <bool kResidual, bool kAbsolute, bool kSquares>
 BlockMoments SumBlock(const float* values, size_t count, float* residual) {
   BlockMoments moments;
@@ -118,10 +129,8 @@ BlockMoments SumBlock(const float* values, size_t count, float* residual) {
         values + start, std::min(kMomentRun, count - start),
         kResidual ? residual + start : nullptr, run_sums, run_squares);
     moments.max_abs_bits = std::max(moments.max_abs_bits, max);
-    for (size_t lane = 0; lane < kMomentLanes; ++lane) {
-      sums[lane] += run_sums[lane];
-      if (kSquares) squares[lane] += run_squares[lane];
-    }
+    AddLanes(run_sums, sums);
+    if (kSquares) AddLanes(run_squares, squares);
   }
   moments.sum = FoldLanes(sums);
   if (kSquares) moments.sum_squares = FoldLanes(squares);

@@ -33,8 +33,15 @@ class RandomRun {
   }
 
   // Lane l gets the bits of element i + l.
-  HWY_INLINE V Draw(size_t i) const {
-    V x = hn::Add(base_, hn::Set(du_, static_cast<uint32_t>(i) * kStep));
+  HWY_INLINE V Draw(size_t i) const { return Mix(Position(i)); }
+
+  // The same in two steps: positions of a run are linear in the index, so that
+  // Position(i + k) is Position(i) + Offset(k).
+  HWY_INLINE V Position(size_t i) const { return hn::Add(base_, Offset(i)); }
+  HWY_INLINE V Offset(size_t i) const {
+    return hn::Set(du_, static_cast<uint32_t>(i) * kStep);
+  }
+  HWY_INLINE V Mix(V x) const {
     x = hn::Xor(x, hn::ShiftRight<16>(x));
     x = hn::Mul(x, hn::Set(du_, 0x7feb352du));
     x = hn::Xor(x, hn::ShiftRight<15>(x));

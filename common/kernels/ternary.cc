@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/kernels/prefetch.h"
 #include "common/kernels/random_segment.h"
 #include "common/kernels/target.h"
 
@@ -17,22 +18,25 @@ namespace terse {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// One vector of trits times 3^j, as floats; exact, as all of a byte's parts
-// are.
+// Adds one vector of trits times 3^j to `code`, all as floats; exact, as all of
+// a byte's parts are.
 template <bool kLoss, class D, class Run>
-HWY_INLINE hn::Vec<D> WeightedTrits(D d, const Run& run, const float* values,
-                                    size_t i, float power, hn::Vec<D> factor,
-                                    hn::Vec<D> scale, float* loss) {
+HWY_INLINE hn::Vec<D> AddTrits(D d, const Run& run,
+                               hn::Vec<hn::RebindToUnsigned<D>> position,
+                               const float* values, hn::Vec<D> power,
+                               hn::Vec<D> factor, hn::Vec<D> scale, float* loss,
+                               hn::Vec<D> code) {
   const hn::RebindToSigned<D> di;
-  const auto x = hn::LoadU(d, values + i);
-  const auto bits = hn::ShiftRight<1>(run.Draw(i));
+  const auto x = hn::LoadU(d, values);
+  PrefetchNextBlock(values);
+  const auto bits = hn::ShiftRight<1>(run.Mix(position));
   const auto u = hn::ConvertTo(d, hn::BitCast(di, bits));
   const auto keep = hn::Lt(u, hn::Mul(hn::Abs(x), factor));
   if constexpr (kLoss) {
-    const auto sent = hn::IfThenElseZero(keep, hn::CopySignToAbs(scale, x));
-    hn::StoreU(hn::Sub(x, sent), d, loss + i);
+    const auto kept = hn::Sub(x, hn::CopySignToAbs(scale, x));
+    hn::StoreU(hn::IfThenElse(keep, kept, x), d, loss);
   }
-  return hn::IfThenElseZero(keep, hn::CopySignToAbs(hn::Set(d, power), x));
+  return hn::IfThenElse(keep, hn::Add(code, hn::CopySignToAbs(power, x)), code);
 }
 
 // Returns how many elements were encoded: all whole groups.
@@ -53,14 +57,20 @@ HWY_INLINE size_t EncodeGroups(const float* values, size_t count, float scale,
   for (size_t start = 0; start < grouped; start += kTritGroup) {
     for (size_t l = 0; l < kTritGroupBytes; l += lanes) {
       const size_t i = start + l;
-      const auto trits = [&](size_t j, float power) HWY_ATTR {
-        return WeightedTrits<kLoss>(d, run, values, i + kTritGroupBytes * j,
-                                    power, factor, scales, loss);
+      const auto position = run.Position(i);
+      auto code = middle;
+      const auto add = [&](size_t j, float power) HWY_ATTR {
+        const size_t e = i + kTritGroupBytes * j;
+        code = AddTrits<kLoss>(
+            d, run, hn::Add(position, run.Offset(kTritGroupBytes * j)),
+            values + e, hn::Set(d, power), factor, scales,
+            kLoss ? loss + e : nullptr, code);
       };
-      const auto low = hn::Add(trits(0, 1), trits(1, 3));
-      const auto high = hn::Add(trits(2, 9), trits(3, 27));
-      const auto code =
-          hn::Add(hn::Add(middle, trits(4, 81)), hn::Add(low, high));
+      add(0, 1);
+      add(1, 3);
+      add(2, 9);
+      add(3, 27);
+      add(4, 81);
       hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(di, code)), d8, packed + l);
     }
     packed += kTritGroupBytes;
