@@ -10,6 +10,11 @@
 #include "common/base/status.h"
 #include "common/transport/grpc/grpc_link.h"
 #include "common/transport/memory_link.h"
+#ifdef TERSE_WITH_MPI
+#include <gtest/gtest.h>
+
+#include "common/transport/mpi/mpi_link.h"
+#endif
 
 namespace terse {
 namespace {
@@ -71,10 +76,39 @@ class GrpcUnixWorld final : public GrpcWorld {
   int next_ = 0;
 };
 
+#ifdef TERSE_WITH_MPI
+// Endpoints of one process, which talk to their own rank.
+class MpiLinkWorld final : public LinkWorld {
+ public:
+  std::string FreshAddress() override {
+    static std::atomic<int> ports{0};
+    return absl::StrCat("mpi:", StartMpi()->rank, ":", ++ports);
+  }
+  absl::StatusOr<std::unique_ptr<Link>> Listen(const std::string& address,
+                                               FrameSink& sink) override {
+    return MakeMpiLink({.listen_address = address}, sink);
+  }
+  std::unique_ptr<Link> MakeConnector(FrameSink& sink) override {
+    return *MakeMpiLink({}, sink);
+  }
+};
+
+class MpiEnvironment final : public ::testing::Environment {
+ public:
+  void TearDown() override { FinishMpi(/*orderly=*/true); }
+};
+// Owned by GoogleTest.
+[[maybe_unused]] const auto* const mpi_environment =
+    ::testing::AddGlobalTestEnvironment(new MpiEnvironment);
+#endif
+
 }  // namespace
 
 std::vector<LinkDriver> LinkDrivers() {
   return {
+#ifdef TERSE_WITH_MPI
+      {"mpi", [] { return std::make_unique<MpiLinkWorld>(); }},
+#endif
       {"memory", [] { return std::make_unique<MemoryWorld>(); }},
       {"grpc_tcp", [] { return std::make_unique<GrpcTcpWorld>(); }},
       {"grpc_unix", [] { return std::make_unique<GrpcUnixWorld>(); }},
