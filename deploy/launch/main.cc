@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/plan/plan.h"
+#include "deploy/launch/bench_command.h"
 #include "deploy/launch/inspect.h"
 #include "deploy/launch/train.h"
 
@@ -19,6 +20,7 @@ namespace {
 
 struct Flags {
   TrainOptions train;
+  BenchCodecOptions bench;
   uint32_t servers = 0;
   uint32_t workers = 0;
   std::string transport;
@@ -169,13 +171,14 @@ std::string NearestName(const CLI::App& command, const std::string& word) {
 int BadCommandLine(const CLI::App& app, std::string what,
                    const std::vector<std::string>& words) {
   const CLI::App* command = &app;
-  if (!app.get_subcommands().empty()) {
-    command = app.get_subcommands().front();
-  } else if (!words.empty() && !words.front().starts_with('-')) {
+  std::string help = "terse";
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    absl::StrAppend(&help, " ", command->get_name());
+  }
+  if (command == &app && !words.empty() && !words.front().starts_with('-')) {
     what = absl::StrCat("there is no command ", words.front());
   }
-  std::string help = "terse";
-  if (command != &app) absl::StrAppend(&help, " ", command->get_name());
   std::string nearest;
   for (const std::string& word : words) {
     if (what.find(word) == std::string::npos) continue;
@@ -201,6 +204,8 @@ int Main(int argc, char** argv) {
   flags.train.command_line.assign(argv, argv + argc);
   AddTrain(app, flags);
   AddInspect(app, flags);
+  flags.bench.version = TERSE_VERSION;
+  AddBench(app, flags.bench);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -208,6 +213,7 @@ int Main(int argc, char** argv) {
     return BadCommandLine(app, error.what(), {argv + 1, argv + argc});
   }
   const CLI::App& command = *app.get_subcommands().front();
+  if (command.get_name() == "bench") return RunBenchCodec(flags.bench);
   return command.get_name() == "inspect" ? InspectCommand(flags)
                                          : TrainCommand(command, flags);
 }
