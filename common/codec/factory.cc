@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/codec/dense_codec.h"
 #include "common/codec/levels_codec.h"
+#include "common/codec/natural_codec.h"
 #include "common/codec/shared_ternary_codec.h"
 #include "common/codec/sparse_codec.h"
 #include "common/codec/terngrad_codec.h"
@@ -50,6 +51,25 @@ absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options) {
     case GradientCodec::DOREFA:
       TERSE_RETURN_IF_ERROR(CheckRange("bits", options.bits(), 1, 16));
       return LevelsCodec::Dorefa(options.bits());
+    case GradientCodec::BF16:
+      return std::make_unique<DenseCodec>(FloatFormat::kBfloat16);
+    case GradientCodec::UNIFORM:
+      TERSE_RETURN_IF_ERROR(CheckRange("bits", options.bits(), 2, 16));
+      return LevelsCodec::Uniform(options.bits(), options.stochastic());
+    case GradientCodec::BLOCKFLOAT:
+      TERSE_RETURN_IF_ERROR(CheckRange("bits", options.bits(), 2, 16));
+      return LevelsCodec::BlockFloat(options.bits());
+    case GradientCodec::SIGN:
+      return LevelsCodec::Sign();
+    case GradientCodec::NATURAL:
+      return std::make_unique<NaturalCodec>();
+    case GradientCodec::RANDOMK:
+      TERSE_RETURN_IF_ERROR(CheckRange("ratio", options.ratio(), 0x1p-126, 1));
+      return std::make_unique<RandomKCodec>(options.ratio(), options.rescale());
+    case GradientCodec::THRESHOLD:
+      TERSE_RETURN_IF_ERROR(
+          CheckRange("threshold", options.threshold(), 0x1p-126, 1e30));
+      return std::make_unique<ThresholdCodec>(options.threshold());
     case GradientCodec::TOPK:
       TERSE_RETURN_IF_ERROR(CheckRange("ratio", options.ratio(), 0x1p-126, 1));
       return std::make_unique<TopKCodec>(options.ratio());

@@ -32,6 +32,38 @@ std::unique_ptr<Codec> LevelsCodec::Dorefa(uint32_t bits) {
       new LevelsCodec("dorefa", absl::StrCat(":bits=", bits), grid));
 }
 
+std::unique_ptr<Codec> LevelsCodec::Uniform(uint32_t bits, bool stochastic) {
+  const LevelGrid grid{.top = (1u << bits) - 2,
+                       .code_bits = bits,
+                       .norm = LevelNorm::kMax,
+                       .stochastic = stochastic,
+                       .bucket = SIZE_MAX};
+  return std::unique_ptr<Codec>(new LevelsCodec(
+      "uniform",
+      absl::StrCat(":bits=", bits,
+                   ",stochastic=", stochastic ? "true" : "false"),
+      grid));
+}
+
+std::unique_ptr<Codec> LevelsCodec::BlockFloat(uint32_t bits) {
+  const LevelGrid grid{.top = (1u << bits) - 2,
+                       .code_bits = bits,
+                       .norm = LevelNorm::kPowerOfTwo,
+                       .stochastic = false,
+                       .bucket = SIZE_MAX};
+  return std::unique_ptr<Codec>(
+      new LevelsCodec("blockfloat", absl::StrCat(":bits=", bits), grid));
+}
+
+std::unique_ptr<Codec> LevelsCodec::Sign() {
+  const LevelGrid grid{.top = 1,
+                       .code_bits = 1,
+                       .norm = LevelNorm::kMeanMagnitude,
+                       .stochastic = false,
+                       .bucket = SIZE_MAX};
+  return std::unique_ptr<Codec>(new LevelsCodec("sign", "", grid));
+}
+
 size_t LevelsCodec::MaxEncodedBytes(size_t count) const {
   return grid_.Buckets(count) * sizeof(float) +
          PackedCodeBytes(count, grid_.code_bits);

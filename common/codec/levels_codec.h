@@ -1,6 +1,7 @@
 // Codecs whose values lie on a linear grid of levels with a norm per bucket:
-// QSGD (Alistarh et al., arXiv 1610.02132) and DoReFa-G (Zhou et al.,
-// 1606.06160).
+// QSGD (Alistarh et al., arXiv 1610.02132), DoReFa-G (Zhou et al., 1606.06160),
+// uniform k bits, block floating point (Koester et al., 1711.02213) and the
+// scaled sign (Karimireddy et al., 1901.09847).
 #ifndef TERSE_COMMON_CODEC_LEVELS_CODEC_H_
 #define TERSE_COMMON_CODEC_LEVELS_CODEC_H_
 
@@ -21,6 +22,15 @@ class LevelsCodec final : public Codec {
 
   // 2^bits levels from -max to max, one norm a block.
   static std::unique_ptr<Codec> Dorefa(uint32_t bits);
+
+  // 2^(bits-1) - 1 levels above zero, up to the block's maximum.
+  static std::unique_ptr<Codec> Uniform(uint32_t bits, bool stochastic);
+
+  // Mantissas of `bits` bits that share a power of two.
+  static std::unique_ptr<Codec> BlockFloat(uint32_t bits);
+
+  // The sign times the block's mean magnitude.
+  static std::unique_ptr<Codec> Sign();
 
   std::string Describe() const override { return name_ + options_; }
   size_t MaxEncodedBytes(size_t count) const override;

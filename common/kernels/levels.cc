@@ -31,6 +31,9 @@ HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> CodesOf(D d, const Run& run,
                                                     hn::Vec<D> x, size_t i) {
   const hn::RebindToUnsigned<D> du;
   const hn::RebindToSigned<D> di;
+  if constexpr (kRounding == LevelRounding::kSign) {
+    return hn::Xor(hn::ShiftRight<31>(hn::BitCast(du, x)), hn::Set(du, 1u));
+  }
   const auto y =
       hn::Add(hn::Mul(x, hn::Set(d, scale.factor)), hn::Set(d, scale.shift));
   if constexpr (kRounding == LevelRounding::kFixedPoint) {
@@ -92,9 +95,10 @@ HWY_INLINE void QuantizeRun(const LevelGrid& grid, const LevelScale& scale,
   }
 }
 
-// A whole group of kFixedPoint codes whose width divides a byte and which share
-// a scale, packed as they come: rows of a column join in a 32-bit lane.
-template <int kBits, bool kLoss>
+// A whole group of kFixedPoint or kSign codes whose width divides a byte and
+// which share a scale, packed as they come: rows of a column join in a 32-bit
+// lane.
+template <int kBits, LevelRounding kRounding, bool kLoss>
 HWY_INLINE void EncodeGroup(const LevelGrid& grid, const LevelScale& scale,
                             uint64_t key, uint64_t first_index,
                             const float* values, size_t start, float* loss,
@@ -117,26 +121,32 @@ HWY_INLINE void EncodeGroup(const LevelGrid& grid, const LevelScale& scale,
       const size_t i = start + word * kRows * kColumns + column;
       const auto index = run.Position(i);
       auto byte = hn::Zero(du);
-      const auto add =
-          [&]<int kRow>(std::integral_constant<int, kRow>) HWY_ATTR {
-            const size_t e = i + kRow * kColumns;
-            const auto x = hn::LoadU(d, values + e);
-            if constexpr (!kLoss) PrefetchNextBlock(values + e);
-            const auto y = hn::Add(hn::Mul(x, factor), shift);
-            const auto dither = hn::ShiftRight<32 - kFraction>(
-                run.Mix(hn::Add(index, run.Offset(kRow * kColumns))));
-            // The bits of kRoundingBase lie above the code and are masked off.
-            const auto position = hn::Add(hn::BitCast(du, y), dither);
-            if constexpr (kLoss) {
-              const auto code = hn::BitCast(
-                  di, hn::And(hn::ShiftRight<kFraction>(position), mask));
-              const auto level = hn::Sub(hn::ConvertTo(d, code), middle);
-              hn::StoreU(hn::Sub(x, hn::Mul(level, step)), d, loss + e);
-            }
-            constexpr int kPlace = kRow * kBits;
-            const auto placed = hn::ShiftRight<kFraction - kPlace>(position);
-            byte = hn::Or(byte, hn::And(placed, hn::ShiftLeft<kPlace>(mask)));
-          };
+      const auto add = [&]<int kRow>(
+                           std::integral_constant<int, kRow>) HWY_ATTR {
+        const size_t e = i + kRow * kColumns;
+        const auto x = hn::LoadU(d, values + e);
+        if constexpr (!kLoss) PrefetchNextBlock(values + e);
+        constexpr int kPlace = kRow * kBits;
+        // Where the code is and the bit it starts at.
+        auto position = hn::Not(hn::BitCast(du, x));
+        constexpr int kFirst =
+            kRounding == LevelRounding::kSign ? 31 : kFraction;
+        if constexpr (kRounding == LevelRounding::kFixedPoint) {
+          const auto y = hn::Add(hn::Mul(x, factor), shift);
+          const auto dither = hn::ShiftRight<32 - kFraction>(
+              run.Mix(hn::Add(index, run.Offset(kRow * kColumns))));
+          // The bits of kRoundingBase lie above the code and are masked off.
+          position = hn::Add(hn::BitCast(du, y), dither);
+        }
+        if constexpr (kLoss) {
+          const auto code =
+              hn::BitCast(di, hn::And(hn::ShiftRight<kFirst>(position), mask));
+          const auto level = hn::Sub(hn::ConvertTo(d, code), middle);
+          hn::StoreU(hn::Sub(x, hn::Mul(level, step)), d, loss + e);
+        }
+        const auto placed = hn::ShiftRight<kFirst - kPlace>(position);
+        byte = hn::Or(byte, hn::And(placed, hn::ShiftLeft<kPlace>(mask)));
+      };
       [&]<size_t... kRow>(std::index_sequence<kRow...>) HWY_ATTR {
         (add(std::integral_constant<int, static_cast<int>(kRow)>()), ...);
       }
@@ -153,10 +163,14 @@ HWY_INLINE bool TryEncodeGroup(const LevelGrid& grid, const LevelScale& scale,
                                uint64_t key, uint64_t first_index,
                                const float* values, size_t start, float* loss,
                                uint8_t* packed) {
-  if (kRounding != LevelRounding::kFixedPoint || scale.clamp) return false;
+  constexpr bool kFixed = kRounding == LevelRounding::kFixedPoint;
+  if (scale.clamp) return false;
+  if (!kFixed && kRounding != LevelRounding::kSign) return false;
   const auto encode = [&]<int kBits>(std::integral_constant<int, kBits>) {
-    EncodeGroup<kBits, kLoss>(grid, scale, key, first_index, values, start,
-                              loss, packed);
+    if constexpr (kFixed || (kRounding == LevelRounding::kSign && kBits == 1)) {
+      EncodeGroup<kBits, kRounding, kLoss>(grid, scale, key, first_index,
+                                           values, start, loss, packed);
+    }
     return true;
   };
   switch (grid.code_bits) {
@@ -177,6 +191,9 @@ HWY_INLINE BlockMoments MeasureBucket(const LevelGrid& grid,
                                       const float* values, size_t count,
                                       float* residual) {
   if (grid.norm == LevelNorm::kL2) return MomentsOf(values, count, residual);
+  if (grid.norm == LevelNorm::kMeanMagnitude) {
+    return AbsoluteSumOf(values, count, residual);
+  }
   BlockMoments moments;
   moments.max_abs_bits = MaxAbsOf(values, count, residual);
   return moments;
@@ -202,7 +219,7 @@ bool EncodeLevelsRun(const LevelGrid& grid, const float* values, size_t count,
         const BlockMoments moments = MeasureBucket(
             grid, values + i, size, kLoss ? residual + i : nullptr);
         finite = finite && moments.finite();
-        scale = MakeLevelScale(grid, moments.max_abs(), moments.sum_squares);
+        scale = MakeLevelScale(grid, moments, size);
         std::memcpy(norms, &scale.norm, sizeof(float));
         norms += sizeof(float);
         bucket_end = i + size;
@@ -238,13 +255,18 @@ bool EncodeLevelsOf(const LevelGrid& grid, const float* values, size_t count,
                                      grid, values, count, key, first_index,
                                      nullptr, norms, packed);
   };
-  if (!grid.stochastic) {
+  if (RoundingOf(grid) == LevelRounding::kNearest) {
     return encode.template operator()<LevelRounding::kNearest>();
   }
+  if constexpr (sizeof(Code) == 1) {
+    if (RoundingOf(grid) == LevelRounding::kSign) {
+      return encode.template operator()<LevelRounding::kSign>();
+    }
+  }
   // Fixed point goes with codes of one byte, floors with those of two.
-  return encode.template operator() < sizeof(Code) == 1
-             ? LevelRounding::kFixedPoint
-             : LevelRounding::kFloor > ();
+  constexpr LevelRounding kStochastic =
+      sizeof(Code) == 1 ? LevelRounding::kFixedPoint : LevelRounding::kFloor;
+  return encode.template operator()<kStochastic>();
 }
 
 template <typename Code>

@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "common/kernels/moments.h"
+
 namespace terse {
 
 enum class LevelNorm : uint8_t {
@@ -19,6 +21,8 @@ enum class LevelNorm : uint8_t {
   kL2,
   // The smallest step 2^e that reaches the bucket's maximum.
   kPowerOfTwo,
+  // The mean magnitude; goes with a top of 1 and kSign.
+  kMeanMagnitude,
 };
 
 struct LevelGrid {
@@ -75,9 +79,12 @@ enum class LevelRounding : uint8_t {
   kFloor,
   // Half to even.
   kNearest,
+  // 0 with the sign bit, 1 without: -norm and norm.
+  kSign,
 };
 
 constexpr LevelRounding RoundingOf(const LevelGrid& grid) {
+  if (grid.norm == LevelNorm::kMeanMagnitude) return LevelRounding::kSign;
   if (!grid.stochastic) return LevelRounding::kNearest;
   return grid.code_bits <= 8 ? LevelRounding::kFixedPoint
                              : LevelRounding::kFloor;
@@ -104,9 +111,10 @@ struct LevelScale {
   bool clamp = false;
 };
 
-// From a bucket's largest magnitude and sum of squares.
-LevelScale MakeLevelScale(const LevelGrid& grid, float max_abs,
-                          double sum_squares);
+// From a bucket's statistics: `moments` holds the sum of squares for kL2 and
+// that of magnitudes for kMeanMagnitude.
+LevelScale MakeLevelScale(const LevelGrid& grid, const BlockMoments& moments,
+                          size_t count);
 float LevelStep(const LevelGrid& grid, float norm);
 
 // Encodes one element: its code, and its loss unless `loss` is null. In floats,
@@ -114,6 +122,7 @@ float LevelStep(const LevelGrid& grid, float norm);
 // kFixedPoint: ((x factor + shift) - 2^23, whole, + S bits of randomness) >> S
 // kFloor:      clamp(floor(x factor + shift) + (u < fraction) + zero, 0, top)
 // kNearest:    clamp(round(x factor) + zero, 0, top)
+// kSign:       0 if x has the sign bit, else 1
 uint32_t EncodeLevel(const LevelGrid& grid, const LevelScale& scale, float x,
                      uint64_t key, uint64_t index, float* loss);
 

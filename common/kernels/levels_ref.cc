@@ -30,8 +30,9 @@ float LevelStep(const LevelGrid& grid, float norm) {
   return norm / (static_cast<float>(grid.top) / 2);
 }
 
-LevelScale MakeLevelScale(const LevelGrid& grid, float max_abs,
-                          double sum_squares) {
+LevelScale MakeLevelScale(const LevelGrid& grid, const BlockMoments& moments,
+                          size_t count) {
+  const float max_abs = moments.max_abs();
   const float middle = static_cast<float>(grid.top) / 2;
   const LevelRounding rounding = RoundingOf(grid);
   const bool fixed = rounding == LevelRounding::kFixedPoint;
@@ -39,8 +40,10 @@ LevelScale MakeLevelScale(const LevelGrid& grid, float max_abs,
   float norm = max_abs;
   if (grid.norm == LevelNorm::kL2) {
     // Rounding must not bring the norm below the largest magnitude.
-    const double l2 = std::min(std::sqrt(sum_squares), double{FLT_MAX});
+    const double l2 = std::min(std::sqrt(moments.sum_squares), double{FLT_MAX});
     norm = std::max(max_abs, static_cast<float>(l2));
+  } else if (grid.norm == LevelNorm::kMeanMagnitude) {
+    norm = static_cast<float>(moments.sum / static_cast<double>(count));
   }
   // For a top of 1 the step is twice the norm and must stay finite.
   norm = std::min(norm, FLT_MAX / 2);
@@ -57,7 +60,7 @@ LevelScale MakeLevelScale(const LevelGrid& grid, float max_abs,
   } else if (grid.top % 2 != 0) {
     scale.shift = 0.5f;
   }
-  scale.clamp = max_abs > norm;
+  scale.clamp = max_abs > norm && rounding != LevelRounding::kSign;
   return scale;
 }
 
@@ -84,6 +87,9 @@ uint32_t EncodeLevel(const LevelGrid& grid, const LevelScale& scale, float x,
       code = static_cast<uint32_t>(std::clamp(level + zero, 0.0f, top));
       break;
     }
+    case LevelRounding::kSign:
+      code = std::signbit(x) ? 0 : 1;
+      break;
     default:
       code = static_cast<uint32_t>(
           std::clamp(std::nearbyint(y) + zero, 0.0f, top));
@@ -111,11 +117,13 @@ bool Encode(const LevelGrid& grid, const float* values, size_t count,
       BlockMoments moments;
       if (grid.norm == LevelNorm::kL2) {
         moments = AddMoments(values + i, size, bucket_residual);
+      } else if (grid.norm == LevelNorm::kMeanMagnitude) {
+        moments = AddAbsoluteSum(values + i, size, bucket_residual);
       } else {
         moments.max_abs_bits = AddMaxAbs(values + i, size, bucket_residual);
       }
       finite = finite && moments.finite();
-      scale = MakeLevelScale(grid, moments.max_abs(), moments.sum_squares);
+      scale = MakeLevelScale(grid, moments, size);
       std::memcpy(norms + i / grid.bucket * sizeof(float), &scale.norm,
                   sizeof(float));
     }

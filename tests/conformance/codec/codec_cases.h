@@ -18,6 +18,10 @@ struct CodecCase {
   bool stochastic = false;
   // Magnitude below which a block may be sent as zero.
   float flushes_below = 0;
+  // Most that a value is multiplied with before it is sent.
+  float amplifies = 1;
+  // The size depends on the values so that nothing is typical.
+  bool any_size = false;
 };
 
 const std::vector<CodecCase>& CodecCases();

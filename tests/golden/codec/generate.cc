@@ -123,6 +123,17 @@ const std::vector<Damage>& Damages() {
         {"qsgd", "negative_norm", 600, kInvalid, PutFloat(0, -2.0f)},
         {"dorefa", "infinite_norm", 600, kInvalid, PutFloat(0, kInfinity)},
         {"dorefa", "padding", 7, kLoss, PutByte(kLast, 0x82)},
+        {"bf16", "nan", 5, kInvalid,
+         [](Bytes& bytes) {
+           bytes[8] = std::byte{0xc0};
+           bytes[9] = std::byte{0x7f};
+         }},
+        {"natural", "exponent_255", 7, kLoss, PutByte(0, 0xff)},
+        {"randomk", "nan_value", 700, kInvalid, PutFloat(8, kNan)},
+        {"threshold", "more_than_all", 700, kLoss, PutByte(1, 0x77)},
+        {"threshold", "fewer", 700, kLoss, PutByte(0, 1)},
+        {"sign", "nan_scale", 700, kInvalid, PutFloat(0, kNan)},
+        {"blockfloat_8", "code_255", 700, kLoss, PutByte(9, 255)},
         {"topk", "form_32", 700, kLoss, PutByte(0, 32)},
         {"topk", "all_of_few", 700, kLoss, PutByte(0, 0xff)},
         {"topk", "few_low_bits", 700, kLoss, PutByte(0, 0)},

@@ -25,6 +25,12 @@ std::vector<LevelGrid> Grids() {
        .stochastic = false,
        .bucket = SIZE_MAX},
       {.top = 65535, .code_bits = 16, .bucket = 4096},
+      {.top = 1,
+       .code_bits = 1,
+       .norm = LevelNorm::kMeanMagnitude,
+       .bucket = SIZE_MAX},
+      {.top = 15, .code_bits = 4, .bucket = SIZE_MAX},
+      {.top = 254, .code_bits = 8, .bucket = 1024},
   };
 }
 
@@ -171,7 +177,8 @@ TEST(LevelsTest, PowerOfTwoStepIsTheSmallestThatReaches) {
                        .norm = LevelNorm::kPowerOfTwo,
                        .stochastic = false};
   for (float max : {1.0f, 127.0f, 128.0f, 0.3f, 1e-20f, 1e30f}) {
-    const LevelScale scale = MakeLevelScale(grid, max, 0);
+    const LevelScale scale =
+        MakeLevelScale(grid, {.max_abs_bits = std::bit_cast<uint32_t>(max)}, 1);
     EXPECT_EQ(std::frexp(scale.step, new int), 0.5f) << max;
     EXPECT_GE(scale.norm, max);
     EXPECT_LT(scale.norm / 2, max);
