@@ -1,0 +1,66 @@
+// What a worker keeps of a tensor from one step to the next: the residual of
+// error feedback and the momentum of Deep Gradient Compression.
+#ifndef TERSE_WORKER_FEEDBACK_H_
+#define TERSE_WORKER_FEEDBACK_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "common/codec/codec.h"
+#include "common/plan/feedback_options.h"
+
+namespace terse {
+
+// With m the momentum, d the decay, c the clipping, C the codec, in every step
+//
+//   u <- m u + c(gradient)        without momentum: u = c(gradient)
+//   v <- d v + u                  encoded and sent: C(v)
+//   v <- v - C(v)                 without error feedback: v = 0
+//   u <- 0 where C(v) was sent    with masking
+//
+// so that sent + v adds up to the gradients (d = 1, m = 0, no clipping), or to
+// their momenta (m > 0, no masking): a momentum SGD delayed, not thinned out.
+class Feedback {
+ public:
+  Feedback(const FeedbackOptions& options, size_t elements);
+
+  // Before the blocks of a step; `gradient` is the whole tensor's.
+  // Requires: as long as the tensor.
+  void BeginStep(std::span<const float> gradient);
+
+  // As Codec::Encode without its target.
+  using EncodeFunction = absl::FunctionRef<absl::StatusOr<size_t>(
+      std::span<const float> values, const EncodeArgs& args)>;
+
+  // Encodes a block's elements, gradient[args.first_index] the first of them,
+  // with what is kept of them; sets args.residual itself.
+  // Errors: those of `encode`; the state means nothing after one.
+  absl::StatusOr<size_t> Encode(std::span<const float> gradient_block,
+                                EncodeArgs args, EncodeFunction encode);
+
+  // The state, for checkpoints to keep and put back: v and u; empty where the
+  // options ask for none.
+  std::span<float> residual() { return residual_; }
+  std::span<const float> residual() const { return residual_; }
+  std::span<float> momentum() { return momentum_; }
+  std::span<const float> momentum() const { return momentum_; }
+
+ private:
+  const FeedbackOptions options_;
+  std::vector<float> residual_;
+  std::vector<float> momentum_;
+  float scale_ = 1;             // Of the step's gradient, by clipping.
+  std::vector<float> scratch_;  // Of a block.
+  std::vector<float> before_;   // A block's v before it was encoded.
+};
+
+// sqrt(sum of squares) of all values, summed in blocks of kBlockElementsMax in
+// their order; NaN if a value is.
+double NormOf(std::span<const float> values);
+
+}  // namespace terse
+
+#endif  // TERSE_WORKER_FEEDBACK_H_
