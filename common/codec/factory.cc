@@ -1,12 +1,14 @@
 #include "common/codec/factory.h"
 
-#include <cmath>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
 #include "common/codec/dense_codec.h"
+#include "common/codec/entropy_codec.h"
 #include "common/codec/levels_codec.h"
 #include "common/codec/natural_codec.h"
 #include "common/codec/shared_ternary_codec.h"
@@ -78,10 +80,42 @@ absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options) {
       absl::StrCat("gradient codec: unknown kind ", int{options.kind()}));
 }
 
+// Bytes of scales in front of the codes.
+std::function<size_t(size_t)> ScaleBytes(const GradientCodec& options) {
+  switch (options.kind()) {
+    case GradientCodec::NATURAL:
+      return [](size_t) { return size_t{0}; };
+    case GradientCodec::QSGD:
+      return [bucket = size_t{options.bucket()}](size_t count) {
+        return (count + bucket - 1) / bucket * sizeof(float);
+      };
+    default:
+      return [](size_t count) { return count > 0 ? sizeof(float) : 0; };
+  }
+}
+
+// What entropy coding leaves of the codes of Gaussian gradients, for plans.
+double TypicalEntropyRatio(const GradientCodec& options) {
+  switch (options.kind()) {
+    case GradientCodec::TERNGRAD:
+      return options.clip_sigmas() > 0 ? 0.77 : 0.5;
+    case GradientCodec::QSGD:
+      return options.norm() == GradientCodec::L2 ? 0.4 : 0.85;
+    case GradientCodec::NATURAL:
+      return 0.5;
+    default:
+      return 0.85;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Codec>> MakeCodec(const GradientCodec& options) {
   TERSE_ASSIGN_OR_RETURN(std::unique_ptr<Codec> codec, Make(options));
+  if (options.coding() == GradientCodec::ENTROPY) {
+    codec = std::make_unique<EntropyCodec>(
+        std::move(codec), ScaleBytes(options), TypicalEntropyRatio(options));
+  }
   const size_t bytes = codec->MaxEncodedBytes(kBlockElementsMax);
   if (bytes > kBlockPayloadBytesMax) {
     return absl::InvalidArgumentError(absl::StrCat(

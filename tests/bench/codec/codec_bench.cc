@@ -39,7 +39,14 @@ constexpr BenchCodec kCodecs[] = {
     {"qsgd8", "kind: QSGD levels: 127"},
     {"dorefa4", "kind: DOREFA"},
     {"dorefa8", "kind: DOREFA bits: 8"},
+    {"bf16", "kind: BF16"},
+    {"sign", "kind: SIGN"},
+    {"uniform8", "kind: UNIFORM bits: 8"},
+    {"natural", "kind: NATURAL"},
     {"topk1%", "kind: TOPK"},
+    {"randomk1%", "kind: RANDOMK"},
+    {"tern_ent", "kind: TERNGRAD coding: ENTROPY"},
+    {"qsgd4_ent", "kind: QSGD coding: ENTROPY"},
 };
 
 std::vector<float> Gaussians() {
