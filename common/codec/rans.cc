@@ -178,10 +178,11 @@ uint16_t* Push(std::span<const uint8_t> source, const EncoderSymbols& symbols,
   const auto push = [&](size_t i, uint32_t& state) {
     const EncoderSymbol& symbol = symbols[source[i]];
     uint32_t x = state;
-    const bool out = x >= symbol.state_max;
+    // No branch: it would be mispredicted every third time.
+    const uint32_t out = x >= symbol.state_max ? 1 : 0;
     word[-1] = static_cast<uint16_t>(x);
-    word -= out ? 1 : 0;
-    x = out ? x >> 16 : x;
+    word -= out;
+    x >>= 16 * out;
     const auto quotient = static_cast<uint32_t>(
         (uint64_t{x} * symbol.reciprocal >> 32) >> symbol.shift);
     state = x + symbol.bias + quotient * symbol.complement;
@@ -189,31 +190,39 @@ uint16_t* Push(std::span<const uint8_t> source, const EncoderSymbols& symbols,
   size_t i = source.size();
   for (; i % kStates != 0; --i) push(i - 1, states[(i - 1) % kStates]);
   for (; i > 0; i -= kStates) {
+#pragma GCC unroll 8
     for (size_t s = kStates; s-- > 0;) push(i - kStates + s, states[s]);
   }
   *final_states = states;
   return word;
 }
 
-// Slot -> symbol, frequency and offset in its range.
-struct DecoderSlot {
-  uint16_t frequency;
-  uint16_t offset;
-};
+// Of each slot: the byte in bits 0..7, the slot's offset in the byte's range in
+// bits 8..19, the byte's frequency less one in bits 20..31.
+using DecoderTable = std::array<uint32_t, kScale>;
 
-struct DecoderTable {
-  explicit DecoderTable(const Frequencies& frequencies) {
-    uint32_t slot = 0;
-    for (size_t s = 0; s < kSymbols; ++s) {
-      for (uint32_t o = 0; o < frequencies[s]; ++o, ++slot) {
-        slots[slot] = {frequencies[s], static_cast<uint16_t>(o)};
-        symbols[slot] = static_cast<uint8_t>(s);
-      }
+DecoderTable MakeDecoderTable(const Frequencies& frequencies) {
+  DecoderTable table;
+  uint32_t slot = 0;
+  for (uint32_t s = 0; s < kSymbols; ++s) {
+    for (uint32_t o = 0; o < frequencies[s]; ++o, ++slot) {
+      table[slot] = s | o << 8 | (frequencies[s] - 1u) << 20;
     }
   }
-  std::array<DecoderSlot, kScale> slots;
-  std::array<uint8_t, kScale> symbols;
+  return table;
+}
+
+struct Popped {
+  uint32_t state;  // Before words come in.
+  uint8_t byte;
 };
+
+Popped PopOne(const DecoderTable& table, uint32_t state) {
+  const uint32_t entry = table[state & (kScale - 1)];
+  const uint32_t offset = entry >> 8 & (kScale - 1);
+  return {((entry >> 20) + 1) * (state >> kScaleBits) + offset,
+          static_cast<uint8_t>(entry)};
+}
 
 // Pops `target` from the words at `source`; returns whether they were exactly
 // enough and the states ended where they started.
@@ -221,38 +230,37 @@ bool Pop(std::span<const uint8_t> source, const DecoderTable& table,
          std::array<uint32_t, kStates> states, std::span<uint8_t> target) {
   const uint8_t* next = source.data();
   const uint8_t* const end = next + source.size();
-  const auto pop = [&](uint32_t& state) {
-    const uint32_t slot = state & (kScale - 1);
-    const DecoderSlot& entry = table.slots[slot];
-    uint32_t x = entry.frequency * (state >> kScaleBits) + entry.offset;
-    uint16_t word;
-    std::memcpy(&word, next, sizeof(word));
-    const bool in = x < kStateMin;
-    next += in ? sizeof(word) : 0;
-    state = in ? x << 16 | word : x;
-    return table.symbols[slot];
-  };
-  // The last word may be looked at but not taken: copied where that is safe.
   size_t i = 0;
-  for (; i + kStates <= target.size() &&
-         end - next >= static_cast<ptrdiff_t>(2 * kStates + 2);
+  // Looks at one word more than it may take.
+  constexpr ptrdiff_t kLookedAt = 2 * kStates + 2;
+  for (; i + kStates <= target.size() && end - next >= kLookedAt;
        i += kStates) {
-    for (size_t s = 0; s < kStates; ++s) target[i + s] = pop(states[s]);
+    uint64_t bytes = 0;
+#pragma GCC unroll 8
+    for (size_t s = 0; s < kStates; ++s) {
+      const Popped popped = PopOne(table, states[s]);
+      uint16_t word;
+      std::memcpy(&word, next, sizeof(word));
+      // Shifts and masks: a branch would be mispredicted every third time.
+      const uint32_t in = popped.state < kStateMin ? 1 : 0;
+      next += sizeof(word) * in;
+      states[s] = popped.state << (16 * in) | (word & (0u - in));
+      bytes |= uint64_t{popped.byte} << (8 * s);
+    }
+    std::memcpy(target.data() + i, &bytes, sizeof(bytes));
   }
   for (; i < target.size(); ++i) {
+    const Popped popped = PopOne(table, states[i % kStates]);
+    target[i] = popped.byte;
     uint32_t& state = states[i % kStates];
-    const uint32_t slot = state & (kScale - 1);
-    const DecoderSlot& entry = table.slots[slot];
-    uint32_t x = entry.frequency * (state >> kScaleBits) + entry.offset;
-    if (x < kStateMin) {
+    state = popped.state;
+    if (state < kStateMin) {
       if (end - next < 2) return false;
       uint16_t word;
       std::memcpy(&word, next, sizeof(word));
       next += sizeof(word);
-      x = x << 16 | word;
+      state = state << 16 | word;
     }
-    state = x;
-    target[i] = table.symbols[slot];
   }
   return next == end && std::all_of(states.begin(), states.end(),
                                     [](uint32_t x) { return x == kStateMin; });
@@ -307,7 +315,7 @@ absl::Status DecodeRans(std::span<const uint8_t> source,
       return RansError("a state is out of range");
     }
   }
-  const DecoderTable table(frequencies);
+  const DecoderTable table = MakeDecoderTable(frequencies);
   if (!Pop(source.subspan(table_bytes + kStateBytes), table, states, target)) {
     return RansError("states and words do not fit");
   }
