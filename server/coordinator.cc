@@ -84,6 +84,7 @@ void Coordinator::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
                                const wire::StepReport& report) {
   bytes_sent_[worker] = report.bytes_sent();
   bytes_received_[worker] = report.bytes_received();
+  if (step < last_step_) return;  // Counted before.
   OpenStep& open = open_steps_[step];
   if (open.parts.empty()) open.parts.resize(ready_.size());
   if (open.parts[worker].samples == 0) ++open.reports;

@@ -114,9 +114,14 @@ void Server::Refuse(PeerId id, const absl::Status& reason) {
   spdlog::warn("refused a peer: {}", std::string(reason.message()));
   link_.Send(id, MakeAbort(reason)).IgnoreError();
   link_.Close(id);
+  leaving_.insert(id);
+  std::erase_if(early_joins_,
+                [id](const auto& join) { return join.first == id; });
 }
 
 void Server::OnFrame(PeerId id, Frame frame) {
+  // What was under way when its sender was refused.
+  if (leaving_.contains(id)) return;
   const auto peer = peers_.find(id);
   if (peer == peers_.end()) {
     absl::Status joined = absl::PermissionDeniedError("a peer must join first");
@@ -148,11 +153,14 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
   if (!SameToken(join.token(), options_.token)) {
     return absl::PermissionDeniedError("the job token is not this job's");
   }
+  if (ended()) return absl::FailedPreconditionError("the job has ended");
   if (!job_) {
+    for (const auto& [early, unused] : early_joins_) {
+      if (early == id) return absl::InvalidArgumentError("joined twice");
+    }
     early_joins_.emplace_back(id, join);
     return absl::OkStatus();
   }
-  if (ended()) return absl::FailedPreconditionError("the job has ended");
   return join.role() == wire::Join::SHARD ? AdmitShard(id, join)
                                           : AdmitWorker(id, join);
 }
@@ -358,6 +366,7 @@ absl::Status Server::OnShardFrame(uint32_t shard, const Frame& frame) {
 absl::Status Server::OnCoordinatorFrame(const Frame& frame) {
   switch (frame.type) {
     case wire::WELCOME: {
+      if (job_) return absl::InvalidArgumentError("welcomed twice");
       TERSE_ASSIGN_OR_RETURN(const auto welcome,
                              ParseMessage<wire::Welcome>(frame));
       TERSE_ASSIGN_OR_RETURN(
@@ -437,11 +446,21 @@ void Server::Abort(const absl::Status& reason) {
   if (ended()) return;
   spdlog::error("the job ends: {}", std::string(reason.message()));
   result_ = reason;
-  Broadcast(MakeAbort(reason));
+  const Frame frame = MakeAbort(reason);
+  // Nobody waits for another to close first: two shards that were stopped at
+  // the same time would do so for ever.
+  for (const auto& [peer, unused] : peers_) {
+    link_.Send(peer, frame).IgnoreError();
+    link_.Close(peer);
+  }
+  for (const auto& [peer, unused] : std::exchange(early_joins_, {})) {
+    Refuse(peer, reason);
+  }
   if (coordinator_) coordinator_->OnAbort(reason);
 }
 
 void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
+  if (leaving_.erase(id) > 0) return;
   const auto found = peers_.find(id);
   if (found == peers_.end()) {
     std::erase_if(early_joins_,
@@ -456,10 +475,11 @@ void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
   const std::string name = id == coordinator_peer_
                                ? "the coordinator"
                                : NameOf(peer.role, peer.rank);
-  Abort(absl::UnavailableError(
-      absl::StrCat(name, " was lost: ",
-                   reason.ok() ? "it closed the connection"
-                               : std::string(reason.message()))));
+  Abort(WithExitCode(absl::UnavailableError(absl::StrCat(
+                         name, " was lost: ",
+                         reason.ok() ? "it closed the connection"
+                                     : std::string(reason.message()))),
+                     ExitCode::kPeerNeverCame));
 }
 
 void Server::OnTime() {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "common/base/clock.h"
 #include "common/transport/link.h"
 #include "nlohmann/json.hpp"
@@ -51,7 +52,9 @@ class Server {
   void Abort(const absl::Status& reason);
 
   // Whether this process may end: the job has, and every peer has left.
-  bool finished() const { return result_.has_value() && peers_.empty(); }
+  bool finished() const {
+    return result_.has_value() && peers_.empty() && leaving_.empty();
+  }
   // Whether the job has ended, well or not.
   bool ended() const { return result_.has_value(); }
   // Requires: ended().
@@ -98,6 +101,8 @@ class Server {
   std::unique_ptr<Coordinator> coordinator_;
 
   absl::flat_hash_map<PeerId, Peer> peers_;
+  // Refused; they are being told why.
+  absl::flat_hash_set<PeerId> leaving_;
   // Workers that came before the job was known.
   std::vector<std::pair<PeerId, wire::Join>> early_joins_;
   std::vector<std::optional<PeerId>> workers_;  // By rank.

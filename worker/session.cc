@@ -95,14 +95,13 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
     case wire::EVALUATION_WEIGHTS:
       return OnEvaluationBlock(frame);
     case wire::ABORT:
-      // Everybody has heard it; the sender is not told again.
-      result_ = StatusOfAbort(frame);
-      CloseAll();
+      // The others are told: they may see this worker leave before they hear
+      // from the sender why.
+      End(StatusOfAbort(frame), peer);
       return absl::OkStatus();
     case wire::FINISH:
       spdlog::info("the job is done");
-      result_ = absl::OkStatus();
-      CloseAll();
+      End(absl::OkStatus(), peer);
       return absl::OkStatus();
     default:
       return absl::InvalidArgumentError(absl::StrCat(
@@ -330,20 +329,21 @@ absl::Status WorkerSession::SayGoodbye() {
   return absl::OkStatus();
 }
 
-void WorkerSession::CloseAll() {
-  for (const auto& [peer, shard] : peers_) link_.Close(peer);
-  peers_.clear();
+void WorkerSession::End(const absl::Status& result, std::optional<PeerId> but) {
+  result_ = result;
+  // They leave when all has gone out; see OnPeerLost.
+  for (const auto& [peer, shard] : peers_) {
+    if (!result.ok() && peer != but) {
+      link_.Send(peer, MakeAbort(result)).IgnoreError();
+    }
+    link_.Close(peer);
+  }
 }
 
 void WorkerSession::Abort(const absl::Status& reason) {
   if (ended()) return;
   spdlog::error("the job ends: {}", std::string(reason.message()));
-  result_ = reason;
-  for (const auto& [peer, shard] : peers_) {
-    link_.Send(peer, MakeAbort(reason)).IgnoreError();
-    link_.Close(peer);
-  }
-  // They leave when the goodbye has gone out; see OnPeerLost.
+  End(reason, std::nullopt);
 }
 
 void WorkerSession::OnPeerLost(PeerId id, const absl::Status& reason) {
@@ -352,10 +352,11 @@ void WorkerSession::OnPeerLost(PeerId id, const absl::Status& reason) {
   const uint32_t shard = peer->second;
   peers_.erase(peer);
   if (ended()) return;
-  Abort(absl::UnavailableError(
-      absl::StrCat("shard ", shard, " was lost: ",
-                   reason.ok() ? "it closed the connection"
-                               : std::string(reason.message()))));
+  Abort(WithExitCode(absl::UnavailableError(absl::StrCat(
+                         "shard ", shard, " was lost: ",
+                         reason.ok() ? "it closed the connection"
+                                     : std::string(reason.message()))),
+                     ExitCode::kPeerNeverCame));
 }
 
 void WorkerSession::OnTime() {

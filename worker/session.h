@@ -92,7 +92,8 @@ class WorkerSession {
   absl::Status ComputeStep(uint64_t step);
   absl::Status SayGoodbye();
   void FinishStepTimes();
-  void CloseAll();
+  // Ends the job and tells all peers but `but`, who knows.
+  void End(const absl::Status& result, std::optional<PeerId> but);
 
   const SessionOptions options_;
   const ModelFactory make_model_;

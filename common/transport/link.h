@@ -64,7 +64,8 @@ class Link {
   // Sends what is queued, then closes; the other side sees OnPeerLost(OK). No
   // frame of the peer is delivered after this returns (from inside a sink:
   // after that sink returns). This side sees OnPeerLost too: OK once everything
-  // has gone out and the other side has seen the end, else why it has not.
+  // has gone out and the other side has seen the end, else why it has not. A
+  // peer that is not there yet is not waited for any longer: Unavailable.
   virtual void Close(PeerId peer) = 0;
 
   virtual LinkCounters Counters() const = 0;

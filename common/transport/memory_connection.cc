@@ -80,8 +80,13 @@ void MemoryConnection::Close(int side) {
     if (self.closed || self.gone) return;
     self.closed = true;
     QueueLoss(1 - side, absl::OkStatus());
+    if (sides_[1 - side].endpoint == nullptr) {
+      QueueLoss(side, absl::UnavailableError(
+                          "closed before the peer could be reached"));
+    }
     AwaitIdle(side);
   }
+  Deliver(side);
   Deliver(1 - side);
 }
 

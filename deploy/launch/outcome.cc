@@ -50,9 +50,8 @@ Outcome Supervisor::MakeOutcome() const {
 const Supervisor::Child& Supervisor::Origin() const {
   const Child* origin = root_;
   for (const auto& child : children_) {
-    if (child->ended_after_stop || child->wait_status != root_->wait_status) {
-      continue;
-    }
+    // It may have ended late: one that was merely stopped has another status.
+    if (child->wait_status != root_->wait_status) continue;
     const std::string original = LastWords(*child);
     const std::string words = LastWords(*origin);
     if (!original.empty() && original.size() < words.size() &&

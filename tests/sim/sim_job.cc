@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
 #include "worker/session.h"
@@ -36,6 +37,7 @@ struct Node {
   std::unique_ptr<Link> link;
   std::unique_ptr<Role> role;
   bool started = false;
+  bool lost = false;
 };
 
 // Tells the job how far each worker has come.
@@ -78,7 +80,17 @@ class SimJob {
   SimJobResult Run() {
     for (uint32_t s = 0; s < servers_.size(); ++s) AddServer(s);
     for (uint32_t w = 0; w < workers_.size(); ++w) AddWorker(w);
-    const absl::Time deadline = network_.clock().Now() + options_.time_max;
+    if (options_.stop_after) {
+      network_.Schedule(*options_.stop_after, [this] { Stop(); });
+    }
+    if (options_.lose_worker_after) {
+      network_.Schedule(*options_.lose_worker_after, [this] {
+        workers_[0].lost = true;
+        workers_[0].link.reset();
+      });
+    }
+    const absl::Time begin = network_.clock().Now();
+    const absl::Time deadline = begin + options_.time_max;
     uint64_t events = 0;
     while (!Ended() && network_.Step()) {
       if (++events > options_.events_max || network_.clock().Now() > deadline) {
@@ -92,20 +104,53 @@ class SimJob {
           "not ended");
       return std::move(result_);
     }
-    for (auto& node : servers_) result_.status.Update(node.role->result());
-    for (auto& node : workers_) result_.status.Update(node.role->result());
-    result_.report = servers_[0].role->report();
+    while (!Finished() && network_.clock().Now() < deadline &&
+           network_.Step()) {
+    }
+    result_.all_left = Finished();
+    result_.seconds = absl::ToDoubleSeconds(network_.clock().Now() - begin);
+    for (auto& node : servers_) AddResult(node);
+    for (auto& node : workers_) AddResult(node);
+    if (servers_[0].started) result_.report = servers_[0].role->report();
     result_.frames = network_.frames_delivered();
     return std::move(result_);
   }
 
  private:
-  bool Ended() const {
-    const auto ended = [](const auto& node) {
-      return node.started && node.role->ended();
+  // Whether `condition` holds for all nodes; one that was stopped before it
+  // started is none.
+  template <typename Condition>
+  bool All(const Condition& condition) const {
+    const auto holds = [&](const auto& node) {
+      if (node.lost) return true;
+      return node.started ? condition(*node.role) : stopped_;
     };
-    return std::all_of(servers_.begin(), servers_.end(), ended) &&
-           std::all_of(workers_.begin(), workers_.end(), ended);
+    return std::all_of(servers_.begin(), servers_.end(), holds) &&
+           std::all_of(workers_.begin(), workers_.end(), holds);
+  }
+  bool Ended() const {
+    return All([](const auto& role) { return role.ended(); });
+  }
+  bool Finished() const {
+    return All([](const auto& role) { return role.finished(); });
+  }
+
+  template <typename Node>
+  void AddResult(const Node& node) {
+    if (node.started && !node.lost) result_.status.Update(node.role->result());
+  }
+
+  // What a signal to all processes at once does.
+  void Stop() {
+    stopped_ = true;
+    const absl::Status reason = WithExitCode(
+        absl::CancelledError("stopped by a signal"), ExitCode::kTerminated);
+    for (auto& node : servers_) {
+      if (node.started) node.role->Abort(reason);
+    }
+    for (auto& node : workers_) {
+      if (node.started) node.role->Abort(reason);
+    }
   }
 
   absl::Duration StartDelay() {
@@ -119,6 +164,7 @@ class SimJob {
 
   void AddServer(uint32_t shard) {
     network_.Schedule(StartDelay(), [this, shard] {
+      if (stopped_) return;
       Node<Server>& node = servers_[shard];
       node.link = network_.MakeLink(Address(shard), node.sink);
       ServerOptions options;
@@ -141,6 +187,7 @@ class SimJob {
 
   void AddWorker(uint32_t rank) {
     network_.Schedule(StartDelay(), [this, rank] {
+      if (stopped_) return;
       Node<WorkerSession>& node = workers_[rank];
       node.link = network_.MakeLink("", node.sink);
       SessionOptions options;
@@ -187,6 +234,7 @@ class SimJob {
   std::vector<Node<Server>> servers_;
   std::vector<Node<WorkerSession>> workers_;
   std::vector<uint64_t> steps_;
+  bool stopped_ = false;
   SimJobResult result_;
 };
 

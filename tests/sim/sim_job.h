@@ -3,6 +3,7 @@
 #define TERSE_TESTS_SIM_SIM_JOB_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,10 @@ struct SimJobOptions {
   // Simulated time after which a job that has not ended is stuck.
   absl::Duration time_max = absl::Hours(24);
   uint64_t events_max = 100'000'000;
+  // When every process gets a signal; those not started yet never start.
+  std::optional<absl::Duration> stop_after;
+  // When worker 0 vanishes without a word.
+  std::optional<absl::Duration> lose_worker_after;
 };
 
 struct SimJobResult {
@@ -32,6 +37,9 @@ struct SimJobResult {
   uint64_t frames = 0;
   // The largest number of steps by which a worker began ahead of the slowest.
   uint64_t lead_max = 0;
+  // Whether all roles were free to end, and the simulated time until then.
+  bool all_left = false;
+  double seconds = 0;
 };
 
 SimJobResult RunSimJob(const Job& job, const SimJobOptions& options);

@@ -56,6 +56,13 @@ class SimLink final : public Link {
     const auto found = peers_.find(peer);
     if (found == peers_.end()) return;
     found->second.in->closed = true;
+    if (!found->second.in->connected) {
+      network_.Schedule(absl::ZeroDuration(), [sink = &sink_, peer] {
+        sink->OnPeerLost(peer, absl::UnavailableError("closed"));
+      });
+      peers_.erase(found);
+      return;
+    }
     LosePeer(found->second, absl::OkStatus());
     // The closing side hears of the end as well, once all is sent.
     FrameSink* sink = &sink_;

@@ -1,6 +1,7 @@
 // Whole jobs over the simulated network. BSP jobs must end with the same bits
 // whatever the delays, the order of starting, the number of shards and the
 // transport.
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <string>
@@ -192,6 +193,63 @@ TEST(SimJobTest, TooFewSamplesForAStepIsABadJob) {
   options.model.train_samples = 50;
   const SimJobResult result = RunSimJob(MakeJob({}), options);
   EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kBadJob) << result.status;
+}
+
+TEST(SimJobTest, AStoppedJobEndsAtOnceWhereverItStands) {
+  // While some have not started, while they join, while they train.
+  int trained = 0;
+  int joining = 0;
+  int unstarted = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SimJobOptions options;
+    options.network.seed = seed;
+    options.stop_after = absl::Milliseconds(seed * 5);
+    const SimJobResult result =
+        RunSimJob(MakeJob({absl::StrCat("cluster.servers=", 1 + seed % 3),
+                           "train.steps=10000"}),
+                  options);
+    EXPECT_TRUE(result.all_left) << "seed " << seed;
+    EXPECT_LT(result.seconds, 0.005 * seed + 0.5) << "seed " << seed;
+    if (result.status.ok()) {
+      ++unstarted;  // It was stopped before its first role started.
+      continue;
+    }
+    // The reason reaches everybody before the end of a connection does.
+    EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kTerminated)
+        << result.status << " seed " << seed;
+    const bool started = std::any_of(
+        result.events.begin(), result.events.end(),
+        [](const auto& event) { return event["event"] == "start"; });
+    ++(started ? trained : joining);
+  }
+  EXPECT_GT(trained, 5);
+  EXPECT_GT(joining, 5);
+  EXPECT_LT(unstarted, 10);
+}
+
+TEST(SimJobTest, ALostWorkerEndsTheJobAsALostPeer) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SimJobOptions options;
+    options.network.seed = seed;
+    options.lose_worker_after = absl::Milliseconds(200);
+    const SimJobResult result =
+        RunSimJob(MakeJob({"cluster.servers=2", "train.steps=10000"}), options);
+    EXPECT_TRUE(result.all_left);
+    EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kPeerNeverCame)
+        << result.status;
+    EXPECT_NE(std::string(result.status.message()).find("worker 0 was lost"),
+              std::string::npos)
+        << result.status;
+  }
+}
+
+TEST(SimJobTest, AJobThatFailsEndsAtOnce) {
+  SimJobOptions options;
+  options.model.noise = std::numeric_limits<float>::quiet_NaN();
+  const SimJobResult result =
+      RunSimJob(MakeJob({"cluster.servers=3"}), options);
+  EXPECT_FALSE(result.status.ok());
+  EXPECT_TRUE(result.all_left);
 }
 
 TEST(SimJobTest, ANaNGradientEndsTheJobNamingTheTensor) {

@@ -110,7 +110,7 @@ void GrpcConnection::OnStarted(std::shared_ptr<GrpcStream> stream) {
 
 bool GrpcConnection::OnAttemptFailed() {
   MutexLock lock(mutex_);
-  if (connected_ || !failure_.ok()) return false;
+  if (connected_ || closed_ || !failure_.ok()) return false;
   stream_ = nullptr;
   ended_ = false;
   return true;
@@ -241,11 +241,12 @@ absl::Status GrpcConnection::FinalReason(const grpc::Status& status) const {
   if (!failure_.ok()) return failure_;
   if (peer_closed_) return absl::OkStatus();
   if (closed_ && marker_sent_ && status.ok()) return absl::OkStatus();
-  return absl::UnavailableError(
-      absl::StrCat(name_, ": the connection broke off",
-                   status.error_message().empty()
-                       ? std::string()
-                       : absl::StrCat(" (", status.error_message(), ")")));
+  return absl::UnavailableError(absl::StrCat(
+      name_,
+      connected_ ? ": the connection broke off" : ": could not be reached",
+      status.error_message().empty()
+          ? std::string()
+          : absl::StrCat(" (", status.error_message(), ")")));
 }
 
 void GrpcConnection::OnStreamDone(const grpc::Status& status) {

@@ -107,8 +107,8 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
 
   // What streams report. One call to each at a time.
   void OnStarted(std::shared_ptr<GrpcStream> stream);
-  // Returns to the state before OnStarted, unless the connection has failed or
-  // was connected.
+  // Returns to the state before OnStarted, unless the connection has failed, is
+  // closed or was connected.
   bool OnAttemptFailed();
   // Nothing is written before.
   void OnConnected();

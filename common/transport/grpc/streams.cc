@@ -61,7 +61,6 @@ class ClientStream final
 
   void Start(std::shared_ptr<ClientStream> self) {
     self_ = self;
-    context_.set_wait_for_ready(true);
     connector_->stub().PrepareBidiStreamingCall(&context_, kLinkMethod, {},
                                                 this);
     // Writes start outside of reactions; the call must not end between them.

@@ -411,6 +411,20 @@ TEST_P(LinkTest, UnreachableIsUnavailableWithAddressAndTime) {
   EXPECT_THAT(std::string(reason.message()), HasSubstr("700ms"));
 }
 
+TEST_P(LinkTest, ClosingDoesNotWaitForAPeerThatIsNotThere) {
+  const PeerId peer = client_->Connect(world_->FreshAddress(), absl::Hours(10));
+  ASSERT_TRUE(client_->Send(peer, PatternFrame(100, 1)).ok());
+  client_->Close(peer);
+  EXPECT_EQ(LostReason(client_sink_, peer).code(),
+            absl::StatusCode::kUnavailable);
+  const PeerId tried =
+      client_->Connect(world_->FreshAddress(), absl::Hours(10));
+  absl::SleepFor(absl::Milliseconds(300));
+  client_->Close(tried);
+  EXPECT_EQ(LostReason(client_sink_, tried).code(),
+            absl::StatusCode::kUnavailable);
+}
+
 TEST_P(LinkTest, CountersEqualWhatWasSent) {
   Meet();
   server_->Admit(client_peer_, 4 << 20);
