@@ -1,5 +1,7 @@
 #include "common/codec/levels_codec.h"
 
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
@@ -93,6 +95,14 @@ absl::Status LevelsCodec::Validate(std::span<const std::byte> source,
       CheckSize(name_, source.size(), MaxEncodedBytes(count)));
   const size_t buckets = grid_.Buckets(count);
   TERSE_RETURN_IF_ERROR(CheckScales(name_, BytesOf(source), buckets));
+  for (size_t b = 0; b < buckets; ++b) {
+    const float norm = ReadFloat(BytesOf(source) + b * sizeof(float));
+    const float middle = static_cast<float>(grid_.top) / 2;
+    if (!std::isfinite(middle * LevelStep(grid_, norm))) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name_, " payload: norm ", b, " is ", norm, ", which overflows"));
+    }
+  }
   const uint8_t* const packed = BytesOf(source) + buckets * sizeof(float);
   if (grid_.top != (1u << grid_.code_bits) - 1) {
     const uint32_t max = MaxCode(packed, count, grid_.code_bits);

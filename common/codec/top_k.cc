@@ -1,6 +1,7 @@
 #include "common/codec/top_k.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <functional>
@@ -15,19 +16,27 @@ constexpr size_t kSamples = 2048;
 
 uint32_t Magnitude(float x) { return std::bit_cast<uint32_t>(x) & 0x7fffffffu; }
 
+// Samples lie in runs of a cache line, as many as kSamples / kSampleRun.
+constexpr size_t kSampleRun = 16;
+
 // A magnitude that a little more than k elements reach, from a sample; at least
 // 1. The three standard deviations make a second look at the block rare.
 uint32_t GuessThreshold(std::span<const float> values, const float* residual,
                         size_t k, std::vector<uint32_t>& samples) {
   const size_t count = values.size();
   if (count <= 2 * kSamples) return 1;
-  const size_t stride = count / kSamples;
+  const size_t runs = kSamples / kSampleRun;
+  const size_t stride = count / runs;
   samples.resize(kSamples);
-  for (size_t s = 0; s < kSamples; ++s) {
-    // A stride of its own within each piece keeps clear of periodic data.
-    const size_t i = s * stride + (s * 0x9e3779b1u >> 8) % stride;
-    samples[s] =
-        Magnitude(residual != nullptr ? residual[i] + values[i] : values[i]);
+  for (size_t run = 0; run < runs; ++run) {
+    // A place of its own within each stride keeps clear of periodic data.
+    const size_t start =
+        run * stride + (run * 0x9e3779b1u >> 8) % (stride - kSampleRun + 1);
+    for (size_t i = 0; i < kSampleRun; ++i) {
+      const size_t e = start + i;
+      samples[run * kSampleRun + i] =
+          Magnitude(residual != nullptr ? residual[e] + values[e] : values[e]);
+    }
   }
   const double expected = static_cast<double>(kSamples) *
                           static_cast<double>(k) / static_cast<double>(count);
@@ -36,6 +45,37 @@ uint32_t GuessThreshold(std::span<const float> values, const float* residual,
   std::nth_element(samples.begin(), samples.begin() + rank, samples.end(),
                    std::greater<>());
   return std::max(samples[rank], 1u);
+}
+
+// The k-th largest of the magnitudes, and how many are larger: a histogram of
+// what leads them by most bits, then the few that share a cell with the k-th.
+// Reorders the magnitudes.
+struct KthLargest {
+  uint32_t magnitude;
+  size_t larger;
+};
+
+KthLargest FindKthLargest(std::vector<uint32_t>& magnitudes, size_t k) {
+  const auto [least, most] =
+      std::minmax_element(magnitudes.begin(), magnitudes.end());
+  const uint32_t base = *least;
+  const int shift =
+      std::max(0, static_cast<int>(std::bit_width(*most - base)) - 10);
+  std::array<uint32_t, 1025> cells = {};
+  for (uint32_t m : magnitudes) ++cells[(m - base) >> shift];
+  size_t larger = 0;
+  size_t cell = (*most - base) >> shift;
+  while (larger + cells[cell] < k) larger += cells[cell--];
+  size_t tied = 0;
+  for (uint32_t m : magnitudes) {
+    magnitudes[tied] = m;
+    tied += (m - base) >> shift == cell ? 1 : 0;
+  }
+  const auto kth = magnitudes.begin() + (k - larger - 1);
+  std::nth_element(magnitudes.begin(), kth, magnitudes.begin() + tied,
+                   std::greater<>());
+  for (auto m = magnitudes.begin(); m != kth; ++m) larger += *m > *kth ? 1 : 0;
+  return {*kth, larger};
 }
 
 // Adds the lowest indices of zeros to the `found` of the others (all of them),
@@ -61,12 +101,9 @@ void KeepLargest(const float* x, size_t found, size_t k, TopKScratch& scratch) {
   uint32_t* const indices = scratch.indices.data();
   magnitudes.resize(found);
   for (size_t c = 0; c < found; ++c) magnitudes[c] = Magnitude(x[indices[c]]);
-  std::nth_element(magnitudes.begin(), magnitudes.begin() + (k - 1),
-                   magnitudes.end(), std::greater<>());
-  const uint32_t least = magnitudes[k - 1];
-  size_t ties = k - static_cast<size_t>(std::count_if(
-                        magnitudes.begin(), magnitudes.begin() + k,
-                        [least](uint32_t m) { return m > least; }));
+  const KthLargest kth = FindKthLargest(magnitudes, k);
+  const uint32_t least = kth.magnitude;
+  size_t ties = k - kth.larger;
   size_t kept = 0;
   for (size_t c = 0; c < found; ++c) {
     const uint32_t magnitude = Magnitude(x[indices[c]]);

@@ -24,6 +24,11 @@ float PowerOfTwoNorm(float middle, float max_abs) {
   return std::ldexp(middle, exponent);
 }
 
+// Within 0..top; a NaN, whose code means nothing, becomes 0.
+float ClampCode(float code, float top) {
+  return std::min(std::max(0.0f, code), top);
+}
+
 }  // namespace
 
 float LevelStep(const LevelGrid& grid, float norm) {
@@ -84,15 +89,14 @@ uint32_t EncodeLevel(const LevelGrid& grid, const LevelScale& scale, float x,
     case LevelRounding::kFloor: {
       float level = std::floor(y);
       if (RandomUnit(key, index) < y - level) level += 1.0f;
-      code = static_cast<uint32_t>(std::clamp(level + zero, 0.0f, top));
+      code = static_cast<uint32_t>(ClampCode(level + zero, top));
       break;
     }
     case LevelRounding::kSign:
       code = std::signbit(x) ? 0 : 1;
       break;
     default:
-      code = static_cast<uint32_t>(
-          std::clamp(std::nearbyint(y) + zero, 0.0f, top));
+      code = static_cast<uint32_t>(ClampCode(std::nearbyint(y) + zero, top));
   }
   if (loss != nullptr) {
     *loss = x - (static_cast<float>(code) - top / 2) * scale.step;

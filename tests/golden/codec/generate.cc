@@ -133,6 +133,7 @@ const std::vector<Damage>& Damages() {
         {"threshold", "more_than_all", 700, kLoss, PutByte(1, 0x77)},
         {"threshold", "fewer", 700, kLoss, PutByte(0, 1)},
         {"sign", "nan_scale", 700, kInvalid, PutFloat(0, kNan)},
+        {"sign", "overflow", 700, kInvalid, PutFloat(0, 2e38f)},
         {"blockfloat_8", "code_255", 700, kLoss, PutByte(9, 255)},
         {"topk", "form_32", 700, kLoss, PutByte(0, 32)},
         {"topk", "all_of_few", 700, kLoss, PutByte(0, 0xff)},
