@@ -21,6 +21,7 @@
 #include "worker/data/dataset.h"
 #include "worker/local_job.h"
 #include "worker/session.h"
+#include "worker/torch/threads.h"
 #include "worker/torch/torch_model.h"
 
 namespace terse {
@@ -142,4 +143,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace terse
 
-int main(int argc, char** argv) { return terse::Main(argc, argv); }
+int main(int argc, char** argv) {
+  terse::RestartWithPassiveOpenMp(argv);
+  return terse::Main(argc, argv);
+}

@@ -90,10 +90,20 @@ absl::Status CheckRules(const Rules& rules, const std::string& path,
   for (int i = 0; i < rules.size(); ++i) {
     if (rules[i].match().empty()) {
       return error_at(absl::StrCat(path, ".", i, ".match"),
-                      "is empty; '*' matches every tensor");
+                      "is empty; '*' matches everything");
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckQuantize(const Quantize& quantize,
+                           const ErrorAtPath& error_at) {
+  TERSE_RETURN_IF_ERROR(
+      CheckRules(quantize.rules(), "quantize.rules", error_at));
+  TERSE_RETURN_IF_ERROR(CheckRules(quantize.activation_rules(),
+                                   "quantize.activation_rules", error_at));
+  return CheckRules(quantize.backward_rules(), "quantize.backward_rules",
+                    error_at);
 }
 
 }  // namespace
@@ -102,8 +112,7 @@ absl::Status CheckJob(const Job& job, const ErrorAtPath& error_at) {
   TERSE_RETURN_IF_ERROR(CheckName(job, error_at));
   TERSE_RETURN_IF_ERROR(CheckModel(job, error_at));
   TERSE_RETURN_IF_ERROR(CheckData(job, error_at));
-  TERSE_RETURN_IF_ERROR(
-      CheckRules(job.quantize().rules(), "quantize.rules", error_at));
+  TERSE_RETURN_IF_ERROR(CheckQuantize(job.quantize(), error_at));
   TERSE_RETURN_IF_ERROR(
       CheckRules(job.compress().rules(), "compress.rules", error_at));
   TERSE_RETURN_IF_ERROR(CheckOptimizer(job, error_at));

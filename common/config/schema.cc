@@ -22,11 +22,13 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 2>
     kAlternatives = {{{"terse.Model.mlp", "terse.Model.layers"},
                       {"terse.Train.epochs", "terse.Train.steps"}}};
 
-constexpr std::array<std::string_view, 7> kRequired = {
+constexpr std::array<std::string_view, 12> kRequired = {
     "terse.Mlp.hidden",           "terse.Conv.filters",
-    "terse.Linear.outputs",       "terse.WeightRule.match",
-    "terse.WeightRule.weights",   "terse.GradientRule.match",
-    "terse.GradientRule.gradient"};
+    "terse.Linear.outputs",       "terse.Residual.layers",
+    "terse.WeightRule.match",     "terse.WeightRule.weights",
+    "terse.ActivationRule.match", "terse.ActivationRule.activations",
+    "terse.BackwardRule.match",   "terse.BackwardRule.backward",
+    "terse.GradientRule.match",   "terse.GradientRule.gradient"};
 
 // Sets a scalar field to its own default, so that it is present.
 void SetToDefault(Message& message, const FieldDescriptor& field) {

@@ -8,6 +8,7 @@
 #include "common/base/limits.h"
 #include "common/base/status.h"
 #include "common/base/string_view.h"
+#include "common/plan/layer_options.h"
 
 namespace terse {
 namespace {
@@ -49,19 +50,53 @@ std::vector<Layer> ExpandMlp(const Mlp& mlp, uint32_t classes) {
 // Builds the spec a layer at a time; `shape_` is what the next layer is given.
 class SpecBuilder {
  public:
-  SpecBuilder(const DataShape& data, Model::Loss loss) : shape_(data.sample) {
+  SpecBuilder(const DataShape& data, const Job& job)
+      : quantize_(job.quantize()), shape_(data.sample) {
     spec_.input = data.sample;
     spec_.classes = data.classes;
-    spec_.loss = loss;
+    spec_.loss = job.model().loss();
   }
 
+  // Adds a list whose items are `path`.0, `path`.1 and so on; a number is left
+  // out where `numbered` is false.
+  template <typename Layers>
+  absl::Status AddAll(const Layers& layers, const std::string& path,
+                      bool numbered = true) {
+    const int count = static_cast<int>(layers.size());
+    for (int i = 0; i < count; ++i) {
+      TERSE_RETURN_IF_ERROR(Add(layers[i],
+                                numbered ? absl::StrCat(path, ".", i) : path,
+                                i + 1 < count ? &layers[i + 1] : nullptr));
+    }
+    if (!unscaled_.empty()) return UnscaledError();
+    return absl::OkStatus();
+  }
+
+  ModelSpec Take() { return std::move(spec_); }
+
+ private:
   // `path` is where the job has the layer; `next` the layer behind it or null.
   absl::Status Add(const Layer& layer, const std::string& path,
                    const Layer* next) {
-    layer_ = LayerSpec{.input = shape_};
-    path_ = path;
+    if (layer.has_residual()) return AddResidual(layer.residual(), path);
+    Start(path, value_);
     const bool bias = next == nullptr || !next->has_batch_norm();
     TERSE_RETURN_IF_ERROR(AddKind(layer, bias));
+    TERSE_RETURN_IF_ERROR(Scale(layer));
+    return Finish();
+  }
+
+  // Begins a layer that takes `value`.
+  void Start(const std::string& path, uint32_t value) {
+    const Shape& shape =
+        value == 0 ? spec_.input : spec_.layers[value - 1].output;
+    layer_ = LayerSpec{.input = shape, .source = value};
+    shape_ = shape;
+    path_ = path;
+  }
+
+  // Appends the layer; what it puts out is what the next one takes.
+  absl::Status Finish() {
     if (ElementCount(layer_.output) > kElementsMax) {
       return Error(absl::StrCat("its output ", ShapeText(layer_.output),
                                 " is too large"));
@@ -72,24 +107,118 @@ class SpecBuilder {
     }
     shape_ = layer_.output;
     spec_.layers.push_back(std::move(layer_));
+    value_ = static_cast<uint32_t>(spec_.layers.size());
     return absl::OkStatus();
   }
 
-  ModelSpec Take() { return std::move(spec_); }
+  // XNOR-Net's activation is of signs; the product that takes them is scaled by
+  // what they were the signs of.
+  absl::Status Scale(const Layer& layer) {
+    if (layer_.kind == LayerSpec::Kind::kActivation) {
+      const ActivationQuantization& options = layer_.quantization;
+      if (!unscaled_.empty()) return UnscaledError();
+      if (options.kind() == ActivationQuantization::XNOR &&
+          options.input_scale()) {
+        unscaled_ = layer_.name;
+        magnitudes_ = layer_.source;
+      }
+    } else if (!unscaled_.empty() && (layer.has_linear() || layer.has_conv())) {
+      layer_.magnitudes = magnitudes_;
+      unscaled_.clear();
+    } else if (!unscaled_.empty() && !layer.has_dropout()) {
+      return UnscaledError();
+    }
+    return absl::OkStatus();
+  }
 
- private:
+  absl::Status UnscaledError() const {
+    return Error(absl::StrCat(
+        unscaled_, " has activations of kind xnor, whose input scale needs a ",
+        "linear or convolution layer right behind it; move the pool in front ",
+        "of it or set input_scale: false"));
+  }
+
+  // The shortcut's layers come behind the block's own, the sum last.
+  absl::Status AddResidual(const Residual& residual, const std::string& path) {
+    const uint32_t input = value_;
+    layer_ = LayerSpec();
+    path_ = path;
+    if (!unscaled_.empty()) return UnscaledError();
+    if (residual.layers().empty()) return Error("the block has no layers");
+    TERSE_RETURN_IF_ERROR(AddAll(residual.layers(), path + ".residual.layers"));
+    const uint32_t output = value_;
+    Start(path, input);
+    const Shape from = shape_;
+    const Shape to = spec_.layers[output - 1].output;
+    uint32_t shortcut = input;
+    if (residual.shortcut() == Residual::PROJECTION ||
+        residual.shortcut() == Residual::PAD ||
+        (residual.shortcut() == Residual::AUTO && from != to)) {
+      TERSE_RETURN_IF_ERROR(
+          AddShortcut(to, residual.shortcut() == Residual::PAD, input, path));
+      shortcut = value_;
+    } else if (from != to) {
+      return Error(absl::StrCat("its output ", ShapeText(to), " and its input ",
+                                ShapeText(from),
+                                " differ: an identity does not fit"));
+    }
+    Start(path, output);
+    Name(LayerSpec::Kind::kAdd, "add", additions_);
+    layer_.addend = shortcut;
+    layer_.output = to;
+    return Finish();
+  }
+
+  // Brings value `input` to shape `to`.
+  absl::Status AddShortcut(const Shape& to, bool pad, uint32_t input,
+                           const std::string& path) {
+    Start(path, input);
+    TERSE_ASSIGN_OR_RETURN(const uint32_t stride, ShortcutStride(to));
+    if (pad) {
+      if (to[0] < shape_[0]) {
+        return Error("a shortcut that pads cannot take channels away");
+      }
+      Name(LayerSpec::Kind::kSubsample, "shortcut", shortcuts_);
+      layer_.stride = stride;
+      layer_.output = to;
+      return Finish();
+    }
+    Conv conv;
+    conv.set_filters(static_cast<uint32_t>(to[0]));
+    conv.set_kernel(1);
+    conv.set_stride(stride);
+    TERSE_RETURN_IF_ERROR(
+        AddConv(conv, /*bias=*/false, "shortcut", shortcuts_));
+    TERSE_RETURN_IF_ERROR(Finish());
+    Start(path, value_);
+    TERSE_RETURN_IF_ERROR(AddBatchNorm(BatchNorm()));
+    return Finish();
+  }
+
+  // The step with which every so-many-th pixel of the input makes `to`.
+  absl::StatusOr<uint32_t> ShortcutStride(const Shape& to) const {
+    if (shape_.size() == 3 && to.size() == 3) {
+      const uint64_t stride = (shape_[1] + to[1] - 1) / to[1];
+      if ((shape_[1] + stride - 1) / stride == to[1] &&
+          (shape_[2] + stride - 1) / stride == to[2]) {
+        return static_cast<uint32_t>(stride);
+      }
+    }
+    return Error(absl::StrCat("no shortcut leads from its input ",
+                              ShapeText(shape_), " to its output ",
+                              ShapeText(to)));
+  }
+
   absl::Status AddKind(const Layer& layer, bool bias) {
     switch (layer.kind_case()) {
       case Layer::kConv:
-        return AddConv(layer.conv(), bias);
+        return AddConv(layer.conv(), bias, "conv", convolutions_);
       case Layer::kLinear:
         return AddLinear(layer.linear(), bias);
       case Layer::kBatchNorm:
         return AddBatchNorm(layer.batch_norm());
       case Layer::kActivation:
-        Name(LayerSpec::Kind::kActivation, "act", activations_);
-        layer_.activation = layer.activation().kind();
-        layer_.output = shape_;
+        AddActivation(layer.activation());
         return absl::OkStatus();
       case Layer::kMaxPool:
         return AddPool(layer.max_pool(), LayerSpec::Kind::kMaxPool);
@@ -100,14 +229,27 @@ class SpecBuilder {
         layer_.probability = layer.dropout().probability();
         layer_.output = shape_;
         return absl::OkStatus();
+      case Layer::kResidual:
       case Layer::KIND_NOT_SET:
         break;
     }
     return Error("the layer has no kind");
   }
 
-  absl::Status AddConv(const Conv& conv, bool bias) {
-    Name(LayerSpec::Kind::kConv, "conv", convolutions_);
+  void AddActivation(const Activation& activation) {
+    Name(LayerSpec::Kind::kActivation, "act", activations_);
+    layer_.activation = activation.kind();
+    layer_.quantization = ActivationsOf(quantize_, layer_.name);
+    layer_.output = shape_;
+    if (layer_.quantization.kind() == ActivationQuantization::PACT) {
+      layer_.clip = AddTensor("clip", {1}, TensorSpec::Role::kParameter,
+                              layer_.quantization.initial_clip());
+    }
+  }
+
+  absl::Status AddConv(const Conv& conv, bool bias, const char* prefix,
+                       int& counter) {
+    Name(LayerSpec::Kind::kConv, prefix, counter);
     layer_.kernel = conv.kernel();
     layer_.stride = conv.stride();
     layer_.padding = conv.padding();
@@ -227,16 +369,23 @@ class SpecBuilder {
                         ExitCode::kBadJob);
   }
 
+  const Quantize& quantize_;
   ModelSpec spec_;
-  Shape shape_;
-  LayerSpec layer_;   // Being added.
-  std::string path_;  // Of layer_.
+  uint32_t value_ = 0;  // What the next layer takes.
+  Shape shape_;         // Of what the layer being added takes.
+  LayerSpec layer_;     // Being added.
+  std::string path_;    // Of layer_.
   int convolutions_ = 0;
   int linears_ = 0;
   int batch_norms_ = 0;
   int activations_ = 0;
   int pools_ = 0;
   int dropouts_ = 0;
+  int shortcuts_ = 0;
+  int additions_ = 0;
+  // The activation that waits for the product that it scales, and its input.
+  std::string unscaled_;
+  uint32_t magnitudes_ = 0;
 };
 
 // The network must end in one number for each class.
@@ -294,15 +443,13 @@ absl::StatusOr<ModelSpec> MakeModelSpec(const Job& job) {
   const std::vector<Layer> layers =
       is_list ? std::vector<Layer>(model.layers().begin(), model.layers().end())
               : ExpandMlp(model.mlp(), data.classes);
-  SpecBuilder builder(data, model.loss());
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const std::string path =
-        is_list ? absl::StrCat("model.layers.", i) : "model.mlp";
-    const Layer* next = i + 1 < layers.size() ? &layers[i + 1] : nullptr;
-    TERSE_RETURN_IF_ERROR(builder.Add(layers[i], path, next));
-  }
+  SpecBuilder builder(data, job);
+  TERSE_RETURN_IF_ERROR(
+      builder.AddAll(layers, is_list ? "model.layers" : "model.mlp", is_list));
   ModelSpec spec = builder.Take();
   TERSE_RETURN_IF_ERROR(CheckOutput(job, spec));
+  TERSE_RETURN_IF_ERROR(CheckLayerOptions(job.quantize(), spec));
+  ChooseBackward(job.quantize(), spec);
   return spec;
 }
 

@@ -21,7 +21,7 @@ uint64_t ElementCount(const Shape& shape);  // 1 for an empty shape.
 struct TensorSpec {
   enum class Role {
     kWeight,     // Of a linear or convolution layer; first dimension: outputs.
-    kParameter,  // Bias, batch-norm scale and shift.
+    kParameter,  // Bias, batch-norm scale and shift, PACT's clip.
     kBuffer,     // Batch-norm running mean and variance; not trained.
   };
   std::string name;  // "fc1.weight"
@@ -41,11 +41,18 @@ struct LayerSpec {
     kMaxPool,
     kAveragePool,
     kDropout,
+    kSubsample,  // Every stride-th pixel; channels of zeros behind the others.
+    kAdd,        // What it takes plus its addend.
   };
-  std::string name;  // "conv1", "fc2", "bn1", "act3", "pool1", "drop1"
+  // "conv1", "fc2", "bn1", "act3", "pool1", "drop1"; in a residual block also
+  // "shortcut1", "add1".
+  std::string name;
   Kind kind = Kind::kLinear;
   Shape input;  // Without the batch dimension.
   Shape output;
+  // Value 0 is the sample, value i + 1 what layer i puts out.
+  uint32_t source = 0;         // The value that it takes.
+  uint32_t addend = 0;         // kAdd.
   uint64_t multiply_adds = 0;  // Per sample; a linear layer counts its bias.
   // Indices into ModelSpec::tensors.
   std::optional<uint32_t> weight;  // Batch norm: its scale.
@@ -59,6 +66,13 @@ struct LayerSpec {
   float momentum = 0;     // Batch norm.
   float probability = 0;  // Dropout.
   Activation::Kind activation = Activation::RELU;
+  ActivationQuantization quantization;  // In place of `activation`.
+  std::optional<uint32_t> clip;         // The tensor that PACT learns.
+  // Of linear and convolution layers. The value by whose magnitudes XNOR-Net
+  // scales the output:
+  std::optional<uint32_t> magnitudes;
+  BackwardQuantization backward;
+  uint32_t outputs_kept = 0;  // meProp; 0: all.
 };
 
 struct ModelSpec {

@@ -17,64 +17,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// A new tensor of x's shape with function(x[i]) as its elements.
-template <typename Function>
-at::Tensor Map(const at::Tensor& x, Function function) {
-  const at::Tensor source = x.contiguous();
-  at::Tensor result = at::empty_like(source);
-  const float* from = source.data_ptr<float>();
-  float* to = result.data_ptr<float>();
-  const int64_t count = source.numel();
-  for (int64_t i = 0; i < count; ++i) to[i] = function(from[i]);
-  return result;
-}
-
-// `gradient` where low <= x <= high, else 0.
-at::Tensor PassWithin(const at::Tensor& gradient, const at::Tensor& x,
-                      float low, float high) {
-  const at::Tensor upstream = gradient.contiguous();
-  const at::Tensor inputs = x.contiguous();
-  at::Tensor result = at::empty_like(upstream);
-  const float* from = upstream.data_ptr<float>();
-  const float* at = inputs.data_ptr<float>();
-  float* to = result.data_ptr<float>();
-  const int64_t count = upstream.numel();
-  for (int64_t i = 0; i < count; ++i) {
-    to[i] = (at[i] >= low) & (at[i] <= high) ? from[i] : 0.f;
-  }
-  return result;
-}
-
-struct SignFunction : torch::autograd::Function<SignFunction> {
-  static Variable forward(AutogradContext* context, const Variable& x) {
-    context->save_for_backward({x});
-    return Map(x, [](float v) { return v >= 0 ? 1.f : -1.f; });
-  }
-  static variable_list backward(AutogradContext* context,
-                                const variable_list& gradients) {
-    return {PassWithin(gradients[0], context->get_saved_variables()[0], -1, 1)};
-  }
-};
-
-struct DorefaFunction : torch::autograd::Function<DorefaFunction> {
-  static Variable forward(AutogradContext* context, const Variable& x,
-                          float levels) {
-    context->save_for_backward({x});
-    // Adding 1.5 * 2^23 leaves no bits for a fraction: the sum is rounded,
-    // halves to even.
-    constexpr float kShift = 12582912;
-    return Map(x, [levels](float v) {
-      const float clipped = v > 0 ? (v < 1 ? v : 1.f) : 0.f;
-      return ((clipped * levels + kShift) - kShift) / levels;
-    });
-  }
-  static variable_list backward(AutogradContext* context,
-                                const variable_list& gradients) {
-    return {PassWithin(gradients[0], context->get_saved_variables()[0], 0, 1),
-            Variable()};
-  }
-};
-
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static Variable forward(AutogradContext* context, const Variable& x,
                           const Variable& weight,
@@ -234,13 +176,6 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
 };
 
 }  // namespace
-
-at::Tensor BinarySign(const at::Tensor& x) { return SignFunction::apply(x); }
-
-at::Tensor DorefaActivation(const at::Tensor& x, uint32_t bits) {
-  TERSE_CHECK(bits >= 1 && bits <= 16);
-  return DorefaFunction::apply(x, static_cast<float>((1u << bits) - 1));
-}
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
                   const c10::optional<at::Tensor>& bias,

@@ -9,15 +9,6 @@
 
 namespace terse {
 
-// sign(x) with sign(0) = +1; the gradient passes where |x| <= 1, both ends
-// included (Hubara et al. 2016, 1602.02830).
-at::Tensor BinarySign(const at::Tensor& x);
-
-// clip(x, 0, 1) rounded, halves to even, to a multiple of 1 / (2^bits - 1); the
-// gradient passes where 0 <= x <= 1 (Zhou et al. 2016, 1606.06160).
-// Requires: 1 <= bits <= 16.
-at::Tensor DorefaActivation(const at::Tensor& x, uint32_t bits);
-
 // x weight^T + bias, as at::linear; x is samples x inputs. The gradient of the
 // weight is written to `*weight_gradient` if that has the weight's shape, and
 // the tensor moved on from there: the memory of a large gradient, put back

@@ -7,6 +7,8 @@
 
 #include "common/base/random.h"
 #include "common/base/status.h"
+#include "worker/torch/activations.h"
+#include "worker/torch/backward.h"
 #include "worker/torch/functions.h"
 
 namespace terse {
@@ -33,21 +35,34 @@ at::Tensor DropoutMask(const at::Tensor& x, float probability, uint64_t key) {
       to[first + i] = unit < probability ? 0.f : kept;
     }
   }
-  return mask;
+  return mask.to(x.device());
+}
+
+// Every stride-th pixel, and channels of zeros up to `channels`.
+at::Tensor Subsample(const at::Tensor& x, int64_t stride, int64_t channels) {
+  const at::Tensor fewer =
+      x.slice(2, 0, x.size(2), stride).slice(3, 0, x.size(3), stride);
+  return at::constant_pad_nd(fewer, {0, 0, 0, 0, 0, channels - x.size(1)});
 }
 
 }  // namespace
 
-Network::Network(ModelSpec spec, ActivationQuantization activations)
+Network::Network(ModelSpec spec, at::Device device)
     : spec_(std::move(spec)),
-      activations_(std::move(activations)),
+      last_users_(spec_.layers.size() + 1, spec_.layers.size()),
       weight_gradients_(spec_.tensors.size()) {
   for (const TensorSpec& tensor : spec_.tensors) {
     const bool weight = tensor.role == TensorSpec::Role::kWeight;
     tensors_.push_back(at::full(Sizes(tensor.shape),
                                 weight ? 0.f : tensor.initial_value,
-                                at::TensorOptions(at::kFloat)));
+                                at::TensorOptions(at::kFloat).device(device)));
     tensors_.back().set_requires_grad(tensor.role != TensorSpec::Role::kBuffer);
+  }
+  for (size_t i = 0; i < spec_.layers.size(); ++i) {
+    const LayerSpec& layer = spec_.layers[i];
+    last_users_[layer.source] = i;
+    if (layer.kind == LayerSpec::Kind::kAdd) last_users_[layer.addend] = i;
+    if (layer.magnitudes) last_users_[*layer.magnitudes] = i;
   }
 }
 
@@ -56,37 +71,95 @@ c10::optional<at::Tensor> Network::IfAny(std::optional<uint32_t> tensor) const {
   return tensors_[*tensor];
 }
 
-at::Tensor Network::TrainingForward(const at::Tensor& batch,
-                                    const DropoutSource& dropout) {
-  at::Tensor x = batch;
+template <typename Function>
+at::Tensor Network::RunLayers(const at::Tensor& batch, Function layer) const {
+  Values values(spec_.layers.size() + 1);
+  values[0] = batch;
   for (size_t i = 0; i < spec_.layers.size(); ++i) {
-    const LayerSpec& layer = spec_.layers[i];
-    switch (layer.kind) {
-      case LayerSpec::Kind::kBatchNorm:
-        x = TrainingBatchNorm(layer, x);
-        break;
-      case LayerSpec::Kind::kDropout:
-        if (layer.probability > 0) {
-          const uint64_t key = DrawKey(
-              Draw::kDropout, {dropout.seed, dropout.step, dropout.worker, i});
-          x = at::mul(x, DropoutMask(x, layer.probability, key));
-        }
-        break;
-      case LayerSpec::Kind::kLinear:
-        x = Linear(x.flatten(1), tensors_[*layer.weight], IfAny(layer.bias),
-                   &weight_gradients_[*layer.weight]);
-        break;
-      default:
-        x = Layer(layer, x);
+    values[i + 1] = layer(i, values);
+    for (size_t v = 0; v <= i; ++v) {
+      if (last_users_[v] == i) values[v].reset();
     }
   }
-  return x;
+  return values.back();
+}
+
+at::Tensor Network::TrainingForward(const at::Tensor& batch, const Step& step) {
+  return RunLayers(batch, [&](size_t index, const Values& values) {
+    return TrainingLayer(index, values, step);
+  });
 }
 
 at::Tensor Network::Forward(const at::Tensor& batch) const {
-  at::Tensor x = batch;
-  for (const LayerSpec& layer : spec_.layers) x = Layer(layer, x);
-  return x;
+  return RunLayers(batch, [&](size_t index, const Values& values) {
+    return Layer(spec_.layers[index], values);
+  });
+}
+
+at::Tensor Network::TrainingLayer(size_t index, const Values& values,
+                                  const Step& step) {
+  const LayerSpec& layer = spec_.layers[index];
+  const at::Tensor& x = values[layer.source];
+  switch (layer.kind) {
+    case LayerSpec::Kind::kBatchNorm:
+      return TrainingBatchNorm(layer, x);
+    case LayerSpec::Kind::kDropout: {
+      if (layer.probability == 0) return x;
+      const uint64_t key =
+          DrawKey(Draw::kDropout, {step.seed, step.step, step.worker, index});
+      return at::mul(x, DropoutMask(x, layer.probability, key));
+    }
+    case LayerSpec::Kind::kConv:
+    case LayerSpec::Kind::kLinear: {
+      const at::Tensor y =
+          Scaled(layer, TrainingProduct(index, x, step), values);
+      if (layer.backward.kind() != BackwardQuantization::DOREFA ||
+          step.epoch < layer.backward.full_epochs()) {
+        return y;
+      }
+      return QuantizeGradient(y, layer.backward.bits(),
+                              DrawKey(Draw::kActivation, {step.seed, step.step,
+                                                          step.worker, index}));
+    }
+    default:
+      return Layer(layer, values);
+  }
+}
+
+// The product of a linear or convolution layer, with the bias unless it comes
+// behind the scale.
+at::Tensor Network::TrainingProduct(size_t index, const at::Tensor& x,
+                                    const Step& step) {
+  const LayerSpec& layer = spec_.layers[index];
+  const at::Tensor& weight = tensors_[*layer.weight];
+  const auto bias = layer.magnitudes ? c10::nullopt : IfAny(layer.bias);
+  const bool keeps =
+      layer.outputs_kept > 0 && step.epoch >= layer.backward.full_epochs();
+  const KeptOutputs kept = {int64_t{layer.outputs_kept},
+                            layer.backward.unified()};
+  if (layer.kind == LayerSpec::Kind::kLinear) {
+    at::Tensor* gradient = &weight_gradients_[*layer.weight];
+    return keeps ? KeepingLinear(x.flatten(1), weight, bias, kept, gradient)
+                 : Linear(x.flatten(1), weight, bias, gradient);
+  }
+  const int64_t stride = layer.stride, padding = layer.padding;
+  return keeps ? KeepingConv(x, weight, bias, stride, padding, kept)
+               : at::conv2d(x, weight, bias, stride, padding);
+}
+
+// XNOR-Net's scale, and the bias behind it.
+at::Tensor Network::Scaled(const LayerSpec& layer, const at::Tensor& product,
+                           const Values& values) const {
+  if (!layer.magnitudes) return product;
+  const at::Tensor& source = values[*layer.magnitudes];
+  const bool conv = layer.kind == LayerSpec::Kind::kConv;
+  const at::Tensor scaled = at::mul(
+      product,
+      conv ? WindowMagnitudes(source, layer.kernel, layer.stride, layer.padding)
+           : SampleMagnitudes(source));
+  if (!layer.bias) return scaled;
+  const at::Tensor& bias = tensors_[*layer.bias];
+  return at::add(scaled, conv ? bias.view({-1, 1, 1}) : bias);
 }
 
 at::Tensor Network::TrainingBatchNorm(const LayerSpec& layer,
@@ -95,7 +168,7 @@ at::Tensor Network::TrainingBatchNorm(const LayerSpec& layer,
   const at::Tensor& shift = tensors_[*layer.bias];
   at::Tensor& running_mean = tensors_[*layer.running_mean];
   at::Tensor& running_var = tensors_[*layer.running_var];
-  if (x.dim() == 2) {
+  if (x.dim() == 2 && x.is_cpu()) {
     return BatchNormRows(x, scale, shift, running_mean, running_var,
                          layer.momentum, layer.epsilon);
   }
@@ -104,14 +177,19 @@ at::Tensor Network::TrainingBatchNorm(const LayerSpec& layer,
                         /*cudnn_enabled=*/false);
 }
 
-at::Tensor Network::Layer(const LayerSpec& layer, const at::Tensor& x) const {
+at::Tensor Network::Layer(const LayerSpec& layer, const Values& values) const {
+  const at::Tensor& x = values[layer.source];
+  const auto bias = layer.magnitudes ? c10::nullopt : IfAny(layer.bias);
   switch (layer.kind) {
     case LayerSpec::Kind::kConv:
-      return at::conv2d(x, tensors_[*layer.weight], IfAny(layer.bias),
-                        int64_t{layer.stride}, int64_t{layer.padding});
+      return Scaled(layer,
+                    at::conv2d(x, tensors_[*layer.weight], bias,
+                               int64_t{layer.stride}, int64_t{layer.padding}),
+                    values);
     case LayerSpec::Kind::kLinear:
-      return at::linear(x.flatten(1), tensors_[*layer.weight],
-                        IfAny(layer.bias));
+      return Scaled(layer,
+                    at::linear(x.flatten(1), tensors_[*layer.weight], bias),
+                    values);
     case LayerSpec::Kind::kBatchNorm:
       return at::batch_norm(x, tensors_[*layer.weight], tensors_[*layer.bias],
                             tensors_[*layer.running_mean],
@@ -128,17 +206,30 @@ at::Tensor Network::Layer(const LayerSpec& layer, const at::Tensor& x) const {
                             int64_t{layer.padding});
     case LayerSpec::Kind::kDropout:
       return x;
+    case LayerSpec::Kind::kSubsample:
+      return Subsample(x, layer.stride, static_cast<int64_t>(layer.output[0]));
+    case LayerSpec::Kind::kAdd:
+      return at::add(x, values[layer.addend]);
   }
   TERSE_CHECK(false);
 }
 
 at::Tensor Network::Activate(const LayerSpec& layer,
                              const at::Tensor& x) const {
-  switch (activations_.kind()) {
+  const ActivationQuantization& options = layer.quantization;
+  switch (options.kind()) {
     case ActivationQuantization::BNN:
+    case ActivationQuantization::XNOR:
       return BinarySign(x);
     case ActivationQuantization::DOREFA:
-      return DorefaActivation(x, activations_.bits());
+      return DorefaActivation(x, options.bits());
+    case ActivationQuantization::PACT:
+      return PactActivation(x, tensors_[*layer.clip], options.bits(),
+                            options.clip_decay());
+    case ActivationQuantization::HWGQ:
+      return HwgqActivation(x, options.bits(), options.backward());
+    case ActivationQuantization::UNIFORM:
+      return UniformActivation(x, options.bits(), options.max());
     case ActivationQuantization::NONE:
       break;
   }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <exception>
 #include <string>
 #include <utility>
@@ -16,7 +17,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/random.h"
 #include "common/base/status.h"
+#include "spdlog/spdlog.h"
+#include "worker/data/augment.h"
 #include "worker/torch/loss.h"
 #include "worker/torch/network.h"
 #include "worker/torch/threads.h"
@@ -36,6 +40,7 @@ struct Delivery {
   const GradientSink* sink = nullptr;
   size_t count = 0;
   absl::Status status;
+  std::vector<at::Tensor> gradients;
 
   void Deliver(uint32_t tensor, std::span<const float> gradient) {
     ++count;
@@ -57,8 +62,11 @@ class StoredHook final : public torch::autograd::FunctionPostHook {
       const torch::autograd::variable_list&) override {
     at::Tensor& gradient = parameter_.mutable_grad();
     if (!gradient.is_contiguous()) gradient = gradient.contiguous();
-    delivery_->Deliver(tensor_, {gradient.data_ptr<float>(),
-                                 static_cast<size_t>(gradient.numel())});
+    // The same tensor where it is on the host; held until the step ends.
+    delivery_->gradients.push_back(gradient.cpu());
+    const at::Tensor& host = delivery_->gradients.back();
+    delivery_->Deliver(
+        tensor_, {host.data_ptr<float>(), static_cast<size_t>(host.numel())});
     return outputs;
   }
 
@@ -70,7 +78,7 @@ class StoredHook final : public torch::autograd::FunctionPostHook {
 
 class TorchModel final : public NetworkModel {
  public:
-  explicit TorchModel(const TorchModelOptions& options);
+  TorchModel(const TorchModelOptions& options, at::Device device);
 
   uint64_t train_samples() const override {
     return options_.dataset->size(Split::kTrain);
@@ -79,8 +87,8 @@ class TorchModel final : public NetworkModel {
     return options_.dataset->size(Split::kTest);
   }
   std::span<float> Values(uint32_t tensor) override {
-    TERSE_CHECK(tensor < network_.tensors().size());
-    at::Tensor& values = network_.tensors()[tensor];
+    TERSE_CHECK(tensor < hosts_.size());
+    at::Tensor& values = hosts_[tensor];
     return {values.data_ptr<float>(), static_cast<size_t>(values.numel())};
   }
   absl::Status ComputeGradient(
@@ -90,6 +98,8 @@ class TorchModel final : public NetworkModel {
 
  private:
   void ReadBatch(uint64_t step);
+  void Upload();
+  void DownloadBuffers();
   absl::Status Backward(const at::Tensor& scores, const GradientSink& sink);
   void TakeBackGradients();
   LossSums EvaluateBatch(uint64_t start, uint64_t first, uint64_t end);
@@ -98,7 +108,10 @@ class TorchModel final : public NetworkModel {
   uint64_t sample_elements_;
   uint64_t batch_size_;
   uint64_t steps_per_epoch_;
+  at::Device device_;
   Network network_;
+  // By tensor: what Values() gives; the network's own where it can be.
+  std::vector<at::Tensor> hosts_;
   Delivery delivery_;
   // Kept because a parameter holds its storing node weakly.
   std::vector<std::shared_ptr<torch::autograd::Node>> storing_nodes_;
@@ -118,18 +131,21 @@ std::span<const float> Span(const at::Tensor& tensor) {
   return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
 }
 
-TorchModel::TorchModel(const TorchModelOptions& options)
+TorchModel::TorchModel(const TorchModelOptions& options, at::Device device)
     : options_(options),
       sample_elements_(ElementCount(options.spec.input)),
       batch_size_(options.job.train().batch_size()),
       steps_per_epoch_(train_samples() / (batch_size_ * options.workers)),
-      network_(options.spec, options.job.quantize().activations()),
+      device_(device),
+      network_(options.spec, device),
       labels_(batch_size_) {
   batch_ = at::empty(BatchSizes(batch_size_, options.spec.input));
   score_gradient_ = at::empty({static_cast<int64_t>(batch_size_),
                                static_cast<int64_t>(options.spec.classes)});
   for (uint32_t i = 0; i < network_.tensors().size(); ++i) {
     const at::Tensor& parameter = network_.tensors()[i];
+    const bool separate = options.separate_memory || !device.is_cpu();
+    hosts_.push_back(separate ? parameter.detach().cpu().clone() : parameter);
     if (!parameter.requires_grad()) continue;
     storing_nodes_.push_back(
         torch::autograd::impl::grad_accumulator(parameter));
@@ -143,13 +159,33 @@ void TorchModel::ReadBatch(uint64_t step) {
   const uint64_t first =
       (step % steps_per_epoch_ * options_.workers + options_.worker) *
       batch_size_;
-  float* values = batch_.data_ptr<float>();
+  const uint64_t augment_key =
+      DrawKey(Draw::kAugment, {options_.job.seed(), step, options_.worker});
   for (uint64_t i = 0; i < batch_size_; ++i) {
     const uint64_t sample =
         ShuffledIndex(options_.job.seed(), epoch, train_samples(), first + i);
-    labels_[i] = options_.dataset->Read(
-        Split::kTrain, sample,
-        {values + i * sample_elements_, sample_elements_});
+    const std::span<float> values(
+        batch_.data_ptr<float>() + i * sample_elements_, sample_elements_);
+    labels_[i] = options_.dataset->Read(Split::kTrain, sample, values);
+    if (options_.job.data().augment()) {
+      ShiftAndMirror(options_.spec.input, augment_key, i, values);
+    }
+  }
+}
+
+void TorchModel::Upload() {
+  const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < hosts_.size(); ++i) {
+    at::Tensor& values = network_.tensors()[i];
+    if (!values.is_same(hosts_[i])) values.copy_(hosts_[i]);
+  }
+}
+
+void TorchModel::DownloadBuffers() {
+  for (size_t i = 0; i < hosts_.size(); ++i) {
+    const at::Tensor& values = network_.tensors()[i];
+    if (values.requires_grad() || values.is_same(hosts_[i])) continue;
+    hosts_[i].copy_(values);
   }
 }
 
@@ -157,12 +193,18 @@ absl::Status TorchModel::ComputeGradient(
     uint64_t step, const std::function<void(const LossSums&)>& on_loss,
     const GradientSink& on_gradient) try {
   ReadBatch(step);
+  Upload();
   const at::Tensor scores =
       network_
-          .TrainingForward(batch_, {options_.job.seed(), step, options_.worker})
+          .TrainingForward(batch_.to(device_),
+                           {.seed = options_.job.seed(),
+                            .step = step,
+                            .worker = options_.worker,
+                            .epoch = step / steps_per_epoch_})
           .contiguous();
+  DownloadBuffers();
   const LossSums sums =
-      ComputeLoss(network_.spec().loss, Span(scores), labels_,
+      ComputeLoss(network_.spec().loss, Span(scores.cpu()), labels_,
                   {score_gradient_.data_ptr<float>(),
                    static_cast<size_t>(score_gradient_.numel())});
   if (!std::isfinite(sums.loss)) {
@@ -185,7 +227,7 @@ absl::Status TorchModel::Backward(const at::Tensor& scores,
   delivery_.sink = &sink;
   delivery_.status = absl::OkStatus();
   delivery_.count = 0;
-  scores.backward(score_gradient_);
+  scores.backward(score_gradient_.to(device_));
   TERSE_CHECK(delivery_.count == storing_nodes_.size());
   return delivery_.status;
 }
@@ -193,6 +235,7 @@ absl::Status TorchModel::Backward(const at::Tensor& scores,
 // A gradient left in place would be added to. The large ones' memory serves
 // again.
 void TorchModel::TakeBackGradients() {
+  delivery_.gradients.clear();
   for (size_t i = 0; i < network_.tensors().size(); ++i) {
     at::Tensor& parameter = network_.tensors()[i];
     if (!parameter.requires_grad()) continue;
@@ -212,6 +255,7 @@ absl::StatusOr<LossSums> TorchModel::Evaluate(uint64_t first,
   }
   LossSums sums;
   if (count == 0) return sums;
+  Upload();
   const uint64_t end = first + count;
   for (uint64_t start = first / kEvaluationBatch * kEvaluationBatch;
        start < end; start += kEvaluationBatch) {
@@ -245,7 +289,8 @@ LossSums TorchModel::EvaluateBatch(uint64_t start, uint64_t first,
         {values + i * sample_elements_, sample_elements_});
   }
   const at::NoGradGuard no_grad;
-  const at::Tensor scores = network_.Forward(test_batch_).contiguous();
+  const at::Tensor scores =
+      network_.Forward(test_batch_.to(device_)).cpu().contiguous();
   const size_t classes = network_.spec().classes;
   return ComputeLoss(
       network_.spec().loss,
@@ -253,8 +298,14 @@ LossSums TorchModel::EvaluateBatch(uint64_t start, uint64_t first,
       std::span(labels).subspan(first - start, end - first), {});
 }
 
-void ConfigureDeterminism() {
-  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+void ConfigureDeterminism(at::Device device) {
+  // On a GPU, torch has operations that add in no fixed order and no other.
+  at::globalContext().setDeterministicAlgorithms(
+      true, /*warn_only=*/!device.is_cpu());
+  at::globalContext().setDeterministicCuDNN(true);
+  at::globalContext().setAllowTF32CuDNN(false);
+  // What cuBLAS asks for to add in a fixed order; it reads it when first used.
+  if (!device.is_cpu()) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
   // Newer versions then also fill fresh memory, which every operation here
   // overwrites anyway.
   [](auto& context) {
@@ -264,6 +315,25 @@ void ConfigureDeterminism() {
       context.setDeterministicFillUninitializedMemory(false);
     }
   }(at::globalContext());
+}
+
+absl::StatusOr<at::Device> ChooseDevice(const Job& job) {
+  const bool has_cuda = at::globalContext().hasCUDA();
+  switch (job.cluster().device()) {
+    case Cluster::CPU:
+      break;
+    case Cluster::CUDA:
+      if (has_cuda) return at::Device(at::kCUDA);
+      return WithExitCode(
+          absl::InvalidArgumentError(
+              "cluster.device: cuda, but this libtorch sees no CUDA GPU; set "
+              "it to auto or cpu, or build with a CUDA libtorch"),
+          ExitCode::kBadJob);
+    case Cluster::AUTO:
+      if (has_cuda) return at::Device(at::kCUDA);
+      break;
+  }
+  return at::Device(at::kCPU);
 }
 
 absl::Status CheckBatch(const TorchModelOptions& options) {
@@ -297,9 +367,11 @@ absl::StatusOr<std::unique_ptr<NetworkModel>> MakeTorchModel(
     return WithExitCode(std::move(status), ExitCode::kBadJob);
   }
   ConfigureTorchThreads(options.threads);
-  ConfigureDeterminism();
+  TERSE_ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(options.job));
+  ConfigureDeterminism(device);
+  spdlog::info("computes on {}", device.is_cpu() ? "the CPU" : "a CUDA GPU");
   try {
-    return std::make_unique<TorchModel>(options);
+    return std::make_unique<TorchModel>(options, device);
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat(
         "the network cannot be built: torch: ", std::string(error.what())));

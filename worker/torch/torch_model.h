@@ -20,12 +20,14 @@ struct TorchModelOptions {
   uint32_t worker = 0;  // Rank, below `workers`.
   uint32_t workers = 1;
   uint32_t threads = 1;  // Of the whole process; see threads.h.
+  // Keeps the network's tensors apart from Values(), as on a GPU; for tests.
+  bool separate_memory = false;
 };
 
 // Models of one process may run in threads of their own; each gives the same
 // bits as alone. Weights start as zeros. Errors (exit code 78):
 // InvalidArgument (fewer training samples than one step takes; a batch too
-// small for batch norm).
+// small for batch norm; cluster.device is cuda and there is none).
 absl::StatusOr<std::unique_ptr<NetworkModel>> MakeTorchModel(
     const TorchModelOptions& options);
 

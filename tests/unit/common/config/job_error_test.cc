@@ -69,7 +69,7 @@ TEST(JobErrorTest, WrongType) {
   EXPECT_EQ(ErrorOf(With("cluster: 3")),
             "job.yaml:1:10: cluster: expects a mapping (keys servers, workers, "
             "transport, mode, staleness_steps_max, threads_per_worker, "
-            "join_timeout_seconds), not '3'");
+            "join_timeout_seconds, device), not '3'");
   EXPECT_EQ(ErrorOf("model: {mlp: {hidden: 8}}\ntrain: {epochs: 1}"),
             "job.yaml:1:23: model.mlp.hidden: expects a list, not '8'");
   EXPECT_EQ(ErrorOf("model: {mlp: [8, x]}\ntrain: {epochs: 1}"),
@@ -171,8 +171,8 @@ TEST(JobErrorTest, Layers) {
   };
   EXPECT_EQ(ErrorOf(with_layer("{linear: 10, dropout: 0.5}")),
             "job.yaml:3:7: model.layers.0: expects one of conv, linear, "
-            "batch_norm, activation, max_pool, average_pool, dropout, not a "
-            "mapping of 2 keys");
+            "batch_norm, activation, max_pool, average_pool, dropout, "
+            "residual, not a mapping of 2 keys");
   EXPECT_THAT(ErrorOf(with_layer("{}")), HasSubstr("a mapping of 0 keys"));
   EXPECT_THAT(ErrorOf(with_layer("[linear]")), HasSubstr("not a list"));
   EXPECT_THAT(ErrorOf(with_layer("")), HasSubstr("not nothing"));

@@ -45,6 +45,11 @@ quantize:
     kind: none
   rules: []
   update_scale: auto
+  activation_rules: []
+  backward:
+    kind: none
+    full_epochs: 0
+  backward_rules: []
 compress:
   gradient:
     kind: qsgd
@@ -81,6 +86,7 @@ cluster:
   mode: bsp
   threads_per_worker: 1
   join_timeout_seconds: 300
+  device: auto
 )");
 }
 

@@ -157,6 +157,158 @@ TEST(ModelSpecTest, LayersMayBeNamedFromAFlatInput) {
   EXPECT_EQ(spec.layers[1].activation, Activation::TANH);
 }
 
+TEST(ModelSpecTest, ResidualBlocksEndInASum) {
+  const ModelSpec spec = SpecOf(JobOfLayers(
+      "[residual: [conv: {filters: 2, padding: 1}, batch_norm], activation, "
+      "residual: [conv: {filters: 6, padding: 1, stride: 2}, batch_norm], "
+      "residual: {layers: [conv: {filters: 8, padding: 1, stride: 2}], "
+      "shortcut: pad}, linear: 10]",
+      "[2, 7, 7]"));
+  EXPECT_THAT(
+      LayerNames(spec),
+      ElementsAre("conv1", "bn1", "add1", "act1", "conv2", "bn2", "shortcut1",
+                  "bn3", "add2", "conv3", "shortcut2", "add3", "fc1"));
+  const auto layer = [&](const std::string& name) {
+    for (const LayerSpec& candidate : spec.layers) {
+      if (candidate.name == name) return candidate;
+    }
+    return LayerSpec();
+  };
+  EXPECT_EQ(layer("conv1").source, 0u);
+  EXPECT_EQ(layer("add1").source, 2u);
+  EXPECT_EQ(layer("add1").addend, 0u) << "the sample itself";
+  EXPECT_EQ(layer("conv2").source, 4u);
+  EXPECT_EQ(layer("shortcut1").source, 4u);
+  EXPECT_EQ(layer("shortcut1").kind, LayerSpec::Kind::kConv);
+  EXPECT_EQ(layer("shortcut1").output, (Shape{6, 4, 4}));
+  EXPECT_EQ(layer("shortcut1").multiply_adds, 4u * 4 * 6 * 2);
+  EXPECT_EQ(layer("add2").source, 6u);
+  EXPECT_EQ(layer("add2").addend, 8u);
+  EXPECT_EQ(layer("shortcut2").kind, LayerSpec::Kind::kSubsample);
+  EXPECT_EQ(layer("shortcut2").stride, 2u);
+  EXPECT_EQ(layer("shortcut2").output, (Shape{8, 2, 2}));
+  EXPECT_FALSE(layer("shortcut2").weight.has_value());
+  EXPECT_EQ(layer("fc1").source, 12u);
+}
+
+TEST(ModelSpecTest, ActivationsAreOfTheLastRule) {
+  Job job = JobOf(
+      "model: {mlp: [20, 30, 40]}\n"
+      "quantize: {activations: {kind: pact, bits: 4, initial_clip: 6}, "
+      "activation_rules: [{match: 'act*', activations: 'hwgq:bits=3'}, "
+      "{match: act2, activations: none}, "
+      "{match: act3, activations: {kind: pact, bits: 8}}]}");
+  ModelSpec spec = SpecOf(job);
+  EXPECT_EQ(spec.layers[2].quantization.kind(), ActivationQuantization::HWGQ);
+  EXPECT_EQ(spec.layers[2].quantization.bits(), 3u);
+  EXPECT_EQ(spec.layers[5].quantization.kind(), ActivationQuantization::NONE);
+  ASSERT_TRUE(spec.layers[8].clip.has_value());
+  job.mutable_quantize()->clear_activation_rules();
+  spec = SpecOf(job);
+  const TensorSpec& clip = spec.tensors[*spec.layers[2].clip];
+  EXPECT_EQ(clip.name, "act1.clip");
+  EXPECT_EQ(clip.shape, (Shape{1}));
+  EXPECT_EQ(clip.role, TensorSpec::Role::kParameter);
+  EXPECT_EQ(clip.initial_value, 6);
+}
+
+TEST(ModelSpecTest, XnorScalesTheNextProduct) {
+  // The paper's order: batch norm, signs, convolution, pool.
+  const ModelSpec spec = SpecOf(
+      JobOf("model: {layers: [conv: {filters: 4, bias: false}, batch_norm, "
+            "activation, dropout: 0.5, conv: {filters: 6}, max_pool: 2, "
+            "batch_norm, activation, "
+            "linear: 10]}\n"
+            "data: {kind: noise, shape: [1, 12, 12]}\n"
+            "quantize: {activations: xnor}"));
+  EXPECT_FALSE(spec.layers[0].magnitudes.has_value());
+  EXPECT_EQ(spec.layers[4].magnitudes, 2u) << "what the batch norm puts out";
+  EXPECT_EQ(spec.layers[8].magnitudes, 7u);
+}
+
+TEST(ModelSpecTest, MepropLeavesTheLastLayerAlone) {
+  Job job = JobOf(
+      "model: {mlp: [500, 30]}\n"
+      "quantize: {backward: {kind: meprop}}");
+  const auto kept = [&] {
+    std::vector<uint32_t> counts;
+    for (const LayerSpec& layer : SpecOf(job).layers) {
+      if (layer.weight && layer.kind == LayerSpec::Kind::kLinear) {
+        counts.push_back(layer.outputs_kept);
+      }
+    }
+    return counts;
+  };
+  EXPECT_THAT(kept(), ElementsAre(25, 2, 0));
+  job.mutable_quantize()->mutable_backward()->set_keep(30);
+  EXPECT_THAT(kept(), ElementsAre(30, 0, 0)) << "all 30 is not fewer";
+  BackwardRule* rule = job.mutable_quantize()->add_backward_rules();
+  rule->set_match("fc3");
+  rule->mutable_backward()->set_kind(BackwardQuantization::MEPROP);
+  rule->mutable_backward()->set_ratio(0.2f);
+  EXPECT_EQ(kept()[2], 2u);
+}
+
+TEST(ModelSpecErrorTest, OptionsOfLayersMustFit) {
+  const auto error_of = [](const std::string& quantize) {
+    return ErrorOf(JobOf("model: {mlp: [20, 30]}\nquantize: " + quantize));
+  };
+  EXPECT_EQ(error_of("{activation_rules: [{match: act9, activations: bnn}]}"),
+            "quantize.activation_rules.0.match: 'act9' matches no activation "
+            "layer; the nearest is 'act1'");
+  EXPECT_THAT(error_of("{backward_rules: [{match: x, backward: meprop}]}"),
+              HasSubstr("matches no linear or convolution layer"));
+  EXPECT_EQ(error_of("{activations: {kind: hwgq, bits: 5}}"),
+            "quantize.activations.bits: kind hwgq has 4 bits at most, not 5");
+  EXPECT_EQ(error_of("{activation_rules: [{match: act1, activations: "
+                     "{kind: uniform, bits: 1}}]}"),
+            "quantize.activation_rules.0.activations.bits: kind uniform needs "
+            "2 bits at least");
+  EXPECT_EQ(error_of("{backward: {kind: meprop, keep: 3, ratio: 0.1}}"),
+            "quantize.backward: gives both keep and ratio; keep one");
+}
+
+TEST(ModelSpecErrorTest, ResidualBlocksMustFit) {
+  EXPECT_THAT(
+      ErrorOf(JobOfLayers(
+          "[residual: {layers: [conv: {filters: 4}], shortcut: identity}, "
+          "linear: 10]",
+          "[2, 7, 7]")),
+      HasSubstr("model.layers.0: its output [4, 5, 5] and its input [2, 7, 7] "
+                "differ"));
+  EXPECT_THAT(
+      ErrorOf(JobOfLayers("[residual: [linear: 5], linear: 10]", "[2, 7, 7]")),
+      HasSubstr("model.layers.0: no shortcut leads"));
+  EXPECT_THAT(
+      ErrorOf(JobOfLayers(
+          "[residual: {layers: [conv: {filters: 1, padding: 1}], shortcut: "
+          "pad}, linear: 10]",
+          "[2, 7, 7]")),
+      HasSubstr("cannot take channels away"));
+  EXPECT_THAT(ErrorOf(JobOfLayers("[residual: [], linear: 10]", "[2, 7, 7]")),
+              HasSubstr("model.layers.0: the block has no layers"));
+  EXPECT_THAT(ErrorOf(JobOfLayers("[residual: [conv: {filters: 2, kernel: 9}], "
+                                  "linear: 10]",
+                                  "[2, 7, 7]")),
+              HasSubstr("model.layers.0.residual.layers.0 (conv1)"));
+}
+
+TEST(ModelSpecErrorTest, XnorNeedsAProductBehindIt) {
+  const std::string data =
+      "data: {kind: noise, shape: [1, 12, 12]}\n"
+      "quantize: {activations: xnor}";
+  EXPECT_THAT(
+      ErrorOf(
+          JobOf("model: {layers: [conv: {filters: 4}, activation, max_pool: 2, "
+                "linear: 10]}\n" +
+                data)),
+      HasSubstr("model.layers.2 (pool1): act1 has activations of kind "
+                "xnor"));
+  EXPECT_THAT(
+      ErrorOf(JobOf("model: {layers: [linear: 10, activation]}\n" + data)),
+      HasSubstr("act1 has activations of kind xnor"));
+}
+
 TEST(ModelSpecErrorTest, NamesTheLayer) {
   EXPECT_EQ(ErrorOf(JobOfLayers("[max_pool: 5, linear: 10]", "[1, 4, 9]")),
             "model.layers.0 (pool1): its window of 5x5 is larger than its "

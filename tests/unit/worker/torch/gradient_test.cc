@@ -18,13 +18,15 @@ double MeanLoss(const Fixture& fixture, uint64_t step) {
 
 // Compares the gradient along random directions of each tensor, and along some
 // of its elements, with central differences.
-void CheckGradients(const Job& job, double distance = 4e-3) {
+void CheckGradients(const Job& job, double distance = 4e-3,
+                    const std::string& only = "") {
   const Fixture fixture = MakeFixture(job);
   constexpr uint64_t kStep = 3;
   const StepResult result = TakeStep(fixture, kStep);
   for (uint32_t t = 0; t < fixture.spec.tensors.size(); ++t) {
     const TensorSpec& tensor = fixture.spec.tensors[t];
     if (tensor.role == TensorSpec::Role::kBuffer) continue;
+    if (tensor.name.find(only) != 0) continue;
     const std::span<float> values = fixture.model->Values(t);
     const std::vector<float>& gradient = result.gradients[t];
     ASSERT_EQ(gradient.size(), values.size()) << tensor.name;
@@ -159,6 +161,62 @@ TEST(Gradient, DropoutWithTheSameMask) {
   job.mutable_model()->add_layers()->mutable_dropout()->set_probability(0.4f);
   AddLinear(job, 10);
   CheckGradients(job);
+}
+
+Layer* AddResidual(Job& job, Residual::Shortcut shortcut) {
+  Layer* layer = job.mutable_model()->add_layers();
+  layer->mutable_residual()->set_shortcut(shortcut);
+  return layer;
+}
+
+TEST(Gradient, ResidualWithEveryShortcut) {
+  for (const auto shortcut :
+       {Residual::AUTO, Residual::PAD, Residual::PROJECTION}) {
+    for (const uint32_t stride : {1, 2}) {
+      Job job = SmallJob();
+      Residual* block = AddResidual(job, shortcut)->mutable_residual();
+      Conv* conv = block->add_layers()->mutable_conv();
+      conv->set_filters(3);
+      conv->set_padding(1);
+      conv->set_stride(stride);
+      block->add_layers()->mutable_activation()->set_kind(Activation::TANH);
+      AddActivation(job, Activation::TANH);
+      AddLinear(job, 10);
+      CheckGradients(job);
+    }
+  }
+}
+
+// 16 bits are nearly none: what is left is the clip and its gradient.
+TEST(Gradient, PactOfManyBits) {
+  Job job = SmallJob();
+  ActivationQuantization& pact = *job.mutable_quantize()->mutable_activations();
+  pact.set_kind(ActivationQuantization::PACT);
+  pact.set_bits(16);
+  pact.set_initial_clip(0.4f);
+  pact.set_clip_decay(0);  // The penalty is not in the loss that is reported.
+  AddLinear(job, 12);
+  job.mutable_model()->add_layers()->mutable_activation();
+  AddLinear(job, 10);
+  CheckGradients(job, 2e-3);
+}
+
+// Behind the signs nothing of the first layer is differentiable; the magnitudes
+// that scale the second are constants of its weights' gradients.
+TEST(Gradient, XnorOfTheLayersBehindTheSigns) {
+  Job job = SmallJob();
+  job.mutable_quantize()->mutable_activations()->set_kind(
+      ActivationQuantization::XNOR);
+  job.mutable_model()->add_layers()->mutable_activation();
+  AddConv(job, 4, 1, 1, true);
+  job.mutable_model()->add_layers()->mutable_average_pool()->set_size(2);
+  job.mutable_model()->add_layers()->mutable_activation();
+  AddLinear(job, 10);
+  const Fixture fixture = MakeFixture(job);
+  EXPECT_TRUE(fixture.spec.layers[1].magnitudes.has_value());
+  EXPECT_TRUE(fixture.spec.layers[4].magnitudes.has_value());
+  // Of the last layer alone: in front of it there are signs.
+  CheckGradients(job, 4e-3, "fc1");
 }
 
 TEST(Gradient, SquaredHinge) {

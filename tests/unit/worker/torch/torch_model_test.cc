@@ -67,6 +67,118 @@ class RecordingDataset final : public Dataset {
   std::vector<uint64_t>* read_;
 };
 
+// As on a GPU, whose memory is not the host's.
+TEST(TorchModel, SeparateMemoryGivesTheSameBits) {
+  Job job = CnnJob();
+  job.mutable_quantize()->mutable_activations()->set_kind(
+      ActivationQuantization::PACT);
+  const auto spec = MakeModelSpec(job);
+  std::vector<StepResult> results;
+  std::vector<std::vector<float>> buffers;
+  std::vector<double> losses;
+  for (const bool separate : {false, true}) {
+    auto model = MakeTorchModel(
+        {.job = job,
+         .spec = *spec,
+         .dataset = std::make_shared<FormulaDataset>(200, 300, 10),
+         .separate_memory = separate});
+    ASSERT_TRUE(model.ok()) << model.status();
+    const Fixture fixture = {*spec, *std::move(model)};
+    for (uint64_t step = 0; step < 3; ++step) {
+      for (uint32_t t = 0; t < spec->tensors.size(); ++t) {
+        if (spec->tensors[t].role != TensorSpec::Role::kWeight) continue;
+        uint64_t i = 0;
+        for (float& value : fixture.model->Values(t)) {
+          value = 0.3f * (2 * RandomUnit(MixKey({step, t}), i++) - 1);
+        }
+      }
+      results.push_back(TakeStep(fixture, step));
+    }
+    std::vector<float> statistics;
+    for (uint32_t t = 0; t < spec->tensors.size(); ++t) {
+      if (spec->tensors[t].role != TensorSpec::Role::kBuffer) continue;
+      const std::span<float> values = fixture.model->Values(t);
+      statistics.insert(statistics.end(), values.begin(), values.end());
+      values[0] += 0.25f;  // What is put in place is what evaluation uses.
+    }
+    buffers.push_back(std::move(statistics));
+    losses.push_back(fixture.model->Evaluate(0, 300)->loss);
+  }
+  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(results[i] == results[i + 3]);
+  EXPECT_EQ(buffers[0], buffers[1]);
+  EXPECT_EQ(losses[0], losses[1]);
+}
+
+TEST(TorchModel, TakesTheDeviceThatTheJobNames) {
+  Job job = MlpJob();
+  const auto status_on = [&](Cluster::Device device) {
+    job.mutable_cluster()->set_device(device);
+    return MakeTorchModel(
+               {.job = job,
+                .spec = *MakeModelSpec(job),
+                .dataset = std::make_shared<FormulaDataset>(200, 300, 10)})
+        .status();
+  };
+  EXPECT_TRUE(status_on(Cluster::CPU).ok());
+  EXPECT_TRUE(status_on(Cluster::AUTO).ok());
+  const absl::Status on_gpu = status_on(Cluster::CUDA);
+  if (!on_gpu.ok()) {  // A machine without a GPU.
+    EXPECT_EQ(ExitCodeOf(on_gpu), ExitCode::kBadJob);
+    EXPECT_NE(std::string(on_gpu.message()).find("cluster.device"),
+              std::string::npos);
+  }
+}
+
+std::set<int> NonZeroRows(const Fixture& fixture, const StepResult& result,
+                          const std::string& name) {
+  const uint32_t t = TensorOf(fixture, name);
+  const uint64_t width = fixture.spec.tensors[t].fan_in;
+  std::set<int> rows;
+  for (size_t i = 0; i < result.gradients[t].size(); ++i) {
+    if (result.gradients[t][i] != 0) rows.insert(static_cast<int>(i / width));
+  }
+  return rows;
+}
+
+TEST(TorchModel, MepropKeepsWhatTheJobSays) {
+  Job job = MlpJob();
+  BackwardQuantization& backward = *job.mutable_quantize()->mutable_backward();
+  backward.set_kind(BackwardQuantization::MEPROP);
+  backward.set_unified(true);
+  backward.set_ratio(0.1f);
+  backward.set_full_epochs(1);
+  BackwardRule* rule = job.mutable_quantize()->add_backward_rules();
+  rule->set_match("fc2");
+  *rule->mutable_backward() = backward;
+  rule->mutable_backward()->clear_ratio();
+  rule->mutable_backward()->set_keep(7);
+  const Fixture fixture = MakeFixture(job);
+  // 200 samples in batches of 7: epoch 1 begins with step 28.
+  const StepResult full = TakeStep(fixture, 27);
+  EXPECT_GT(NonZeroRows(fixture, full, "fc1.weight").size(), 20u);
+  const StepResult kept = TakeStep(fixture, 28);
+  EXPECT_EQ(NonZeroRows(fixture, kept, "fc1.weight").size(), 4u);
+  EXPECT_EQ(NonZeroRows(fixture, kept, "fc2.weight").size(), 7u);
+  EXPECT_EQ(NonZeroRows(fixture, kept, "fc3.weight").size(), 10u);
+  EXPECT_TRUE(kept == TakeStep(fixture, 28));
+}
+
+TEST(TorchModel, DorefaGradientsDrawForStepAndWorker) {
+  Job job = CnnJob();
+  job.mutable_quantize()->mutable_backward()->set_kind(
+      BackwardQuantization::DOREFA);
+  const Fixture first = MakeFixture(job), second = MakeFixture(job);
+  EXPECT_TRUE(TakeStep(first, 4) == TakeStep(second, 4));
+  Job plain = CnnJob();
+  const StepResult exact = TakeStep(MakeFixture(plain), 4);
+  const StepResult noisy = TakeStep(first, 4);
+  EXPECT_EQ(exact.loss.loss, noisy.loss.loss) << "forward must not change";
+  const uint32_t last = TensorOf(first, "fc2.weight");
+  EXPECT_EQ(exact.gradients[last], noisy.gradients[last]);
+  const uint32_t conv = TensorOf(first, "conv1.weight");
+  EXPECT_NE(exact.gradients[conv], noisy.gradients[conv]);
+}
+
 TEST(TorchModel, ReadsTheBatchesOfTheSeed) {
   const Job job = MlpJob();
   const auto spec = MakeModelSpec(job);
