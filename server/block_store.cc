@@ -3,10 +3,20 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
+#include "common/kernels/moments.h"
+#include "common/quantize/training_rule.h"
 
 namespace terse {
+namespace {
+
+float GradientMax(const Job& job) {
+  return job.clip().value() > 0 ? job.clip().value() : kUnbounded;
+}
+
+}  // namespace
 
 BlockStore::BlockStore(const Job& job, const Plan& plan, uint32_t shard)
     : job_(job), plan_(plan), ids_(plan.BlocksOf(shard, /*buffers=*/false)) {
@@ -20,6 +30,17 @@ BlockStore::BlockStore(const Job& job, const Plan& plan, uint32_t shard)
                 std::vector<float>(total));
   for (uint32_t id : ids_) {
     InitializeBlock(plan, id, job.seed(), MutableWeights(id));
+    const TensorPlan& tensor = TensorOf(id);
+    if (tensor.rule != Quantize::BC) {
+      RoundToGrid(tensor.grid, MutableWeights(id));
+    }
+    if (tensor.quantizer == nullptr) continue;
+    const size_t scales = tensor.quantizer->LearnedScales();
+    if (scales == 0) continue;
+    Learned& learned = learned_[plan.blocks[id].tensor];
+    learned.scales.assign(scales, 1.0f);
+    learned.scales_before = learned.scales;
+    learned.state.assign(state_.size(), std::vector<float>(scales));
   }
 }
 
@@ -42,6 +63,12 @@ std::vector<std::span<float>> BlockStore::State(uint32_t block) {
   return state;
 }
 
+std::span<const float> BlockStore::LearnedScales(uint32_t tensor) const {
+  const auto found = learned_.find(tensor);
+  if (found == learned_.end()) return {};
+  return found->second.scales;
+}
+
 const TensorPlan& BlockStore::TensorOf(uint32_t block) const {
   return plan_.tensors[plan_.blocks[block].tensor];
 }
@@ -50,7 +77,7 @@ QuantizeArgs BlockStore::ArgsOf(uint32_t block,
                                 const TensorStats& weight_stats) const {
   return {.weight_stats = weight_stats,
           .first_index = plan_.blocks[block].first_index,
-          .row_elements = TensorOf(block).row_elements};
+          .learned = LearnedScales(plan_.blocks[block].tensor)};
 }
 
 absl::Status BlockStore::Validate(uint32_t block, const Buffer& payload) const {
@@ -89,33 +116,71 @@ void BlockStore::ChainRule(uint32_t block, const TensorStats& weight_stats,
   if (tensor.quantizer == nullptr) return;
   QuantizeArgs args = ArgsOf(block, weight_stats);
   args.gradient_stats = gradient_stats;
+  const auto learned = learned_.find(plan_.blocks[block].tensor);
+  if (learned != learned_.end()) args.learned = learned->second.scales_before;
   tensor.quantizer->ChainRule(Weights(block), args, gradient);
 }
-
-namespace {
-
-float GradientMax(const Job& job) {
-  return job.clip().value() > 0 ? job.clip().value() : kUnbounded;
-}
-
-}  // namespace
 
 double BlockStore::SquareSum(std::span<const float> gradient) const {
   return ClippedSquareSum(gradient, GradientMax(job_));
 }
 
-void BlockStore::Update(uint32_t block, uint64_t step, float learning_rate,
-                        float gradient_scale, std::span<const float> gradient) {
+void BlockStore::UpdateLearned(uint32_t tensor,
+                               const TensorStats& gradient_stats,
+                               float learning_rate) {
+  const auto found = learned_.find(tensor);
+  if (found == learned_.end()) return;
+  Learned& learned = found->second;
+  learned.scales_before = learned.scales;
+  const float gradient[] = {static_cast<float>(gradient_stats.sum),
+                            static_cast<float>(gradient_stats.second_sum)};
+  std::vector<std::span<float>> state(learned.state.begin(),
+                                      learned.state.end());
+  ApplyUpdate(job_.optimizer(),
+              {.step = learned.updates++,
+               .learning_rate = learning_rate,
+               .gradient_max = GradientMax(job_)},
+              std::span(gradient).first(learned.scales.size()), learned.scales,
+              state);
+  for (float& scale : learned.scales) scale = scale < 0 ? 0 : scale;
+}
+
+absl::Status BlockStore::Update(uint32_t block, uint64_t step,
+                                float learning_rate, float gradient_scale,
+                                std::span<const float> gradient) {
   const TensorPlan& tensor = TensorOf(block);
-  const UpdateArgs args = {.step = step,
-                           .learning_rate = learning_rate,
-                           .update_scale = tensor.update_scale,
-                           .gradient_scale = gradient_scale,
-                           .gradient_max = GradientMax(job_),
-                           .weight_decay = tensor.weight_decay,
-                           .weight_max = tensor.weight_max};
-  ApplyUpdate(job_.optimizer(), args, gradient, MutableWeights(block),
-              State(block));
+  const std::span<float> weights = MutableWeights(block);
+  const bool centered = tensor.center_positions > 0;
+  const UpdateArgs args = {
+      .step = step,
+      .learning_rate = learning_rate,
+      .update_scale = tensor.update_scale,
+      .gradient_scale = gradient_scale,
+      .gradient_max = GradientMax(job_),
+      .weight_decay = tensor.weight_decay,
+      .weight_max = centered ? kUnbounded : tensor.weight_max};
+  ApplyUpdate(job_.optimizer(), args, gradient, weights, State(block));
+  if (tensor.quantizer == nullptr) return absl::OkStatus();
+  if (centered) {
+    CenterChannels(tensor.row_elements / tensor.center_positions,
+                   tensor.center_positions, weights);
+    ClipWeights(tensor.weight_max, weights);
+  }
+  if (tensor.rule == Quantize::R) {
+    RoundToGrid(tensor.grid, weights);
+  } else if (tensor.rule == Quantize::SR) {
+    const BlockSpec& spec = plan_.blocks[block];
+    RoundToGridAtRandom(tensor.grid,
+                        DrawKey(Draw::kRound, {job_.seed(), step, spec.tensor}),
+                        spec.first_index, weights);
+  }
+  if (AddMaxAbs(weights.data(), weights.size(), nullptr) < kInfinityBits) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "weights of ", plan_.model.tensors[plan_.blocks[block].tensor].name,
+      " are not finite after update ", step + 1,
+      "; a lower optimizer.learning_rate or clip.global_norm may help"));
 }
 
 Buffer BlockStore::EncodeWeights(uint32_t block, uint64_t version,
@@ -134,7 +199,15 @@ Buffer BlockStore::EncodeWeights(uint32_t block, uint64_t version,
 }
 
 Sha256Digest BlockStore::Digest(uint32_t block) const {
-  return Sha256Of(std::as_bytes(Weights(block)));
+  const std::span<const float> weights = Weights(block);
+  const uint32_t tensor = plan_.blocks[block].tensor;
+  const std::span<const float> learned = LearnedScales(tensor);
+  if (learned.empty() || block != plan_.tensors[tensor].first_block) {
+    return Sha256Of(std::as_bytes(weights));
+  }
+  std::vector<float> both(weights.begin(), weights.end());
+  both.insert(both.end(), learned.begin(), learned.end());
+  return Sha256Of(std::as_bytes(std::span<const float>(both)));
 }
 
 }  // namespace terse

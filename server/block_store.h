@@ -37,6 +37,8 @@ class BlockStore {
   std::span<float> MutableWeights(uint32_t block);
   // One span for each of OptimizerStateNames.
   std::vector<std::span<float>> State(uint32_t block);
+  // The learned scales of a tensor of which a block lies here; empty: none.
+  std::span<const float> LearnedScales(uint32_t tensor) const;
 
   // Errors: as Codec::Validate.
   absl::Status Validate(uint32_t block, const Buffer& payload) const;
@@ -46,12 +48,20 @@ class BlockStore {
   void Aggregate(uint32_t block, std::span<const Contribution> contributions,
                  std::span<float> gradient) const;
 
-  // Parts of the tensor's statistics; see WeightQuantizer.
+  // Parts of the tensor's statistics; see WeightQuantizer. Those of a gradient
+  // belong to the learned scales that the forward pass used.
   TensorStats WeightStats(uint32_t block) const;
   TensorStats GradientStats(uint32_t block, std::span<const float> gradient,
                             const TensorStats& weight_stats) const;
 
+  // One step of the optimizer for the learned scales of `tensor`, of which a
+  // block must lie here. Every shard that holds one does the same step.
+  // Clipping by value applies, the global norm does not: it is not known yet.
+  void UpdateLearned(uint32_t tensor, const TensorStats& gradient_stats,
+                     float learning_rate);
+
   // Carries the gradient from the quantized weights to the shadow weights.
+  // Learned scales are taken from before their last update.
   void ChainRule(uint32_t block, const TensorStats& weight_stats,
                  const TensorStats& gradient_stats,
                  std::span<float> gradient) const;
@@ -59,19 +69,32 @@ class BlockStore {
   // The block's part of the square of the global norm.
   double SquareSum(std::span<const float> gradient) const;
 
-  void Update(uint32_t block, uint64_t step, float learning_rate,
-              float gradient_scale, std::span<const float> gradient);
+  // The optimizer's update, then centring, clipping and the training rule.
+  // Errors: InvalidArgument: a quantized weight is no number any more, which
+  // its code might hide.
+  absl::Status Update(uint32_t block, uint64_t step, float learning_rate,
+                      float gradient_scale, std::span<const float> gradient);
 
   // What travels down: codes, or fp32.
   Buffer EncodeWeights(uint32_t block, uint64_t version,
                        const TensorStats& weight_stats) const;
 
+  // Of the weights; with them, in a tensor's first block, the learned scales.
   Sha256Digest Digest(uint32_t block) const;
 
  private:
   struct Place {
     size_t offset;  // Into every array below.
     size_t count;
+  };
+
+  // Scales that are trained with a tensor; each shard that holds a part of the
+  // tensor has them all.
+  struct Learned {
+    std::vector<float> scales;
+    std::vector<float> scales_before;  // The last update.
+    std::vector<std::vector<float>> state;
+    uint64_t updates = 0;
   };
 
   const TensorPlan& TensorOf(uint32_t block) const;
@@ -83,6 +106,7 @@ class BlockStore {
   absl::flat_hash_map<uint32_t, Place> places_;
   std::vector<float> weights_;
   std::vector<std::vector<float>> state_;
+  absl::flat_hash_map<uint32_t, Learned> learned_;  // By tensor.
 };
 
 }  // namespace terse

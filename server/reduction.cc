@@ -41,6 +41,7 @@ wire::BlockStatistics::Record ToRecord(uint32_t block,
   record.set_block(block);
   record.set_max_abs(stats.max_abs);
   record.set_sum(stats.sum);
+  record.set_second_sum(stats.second_sum);
   record.set_count(stats.count);
   return record;
 }
@@ -48,6 +49,7 @@ wire::BlockStatistics::Record ToRecord(uint32_t block,
 TensorStats FromRecord(const wire::BlockStatistics::Record& record) {
   return {.max_abs = record.max_abs(),
           .sum = record.sum(),
+          .second_sum = record.second_sum(),
           .count = record.count()};
 }
 

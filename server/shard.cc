@@ -160,7 +160,7 @@ absl::Status Shard::OnGradient(absl::Time now, uint32_t worker, uint64_t step,
   if (decision.action == RoundAction::kClose) {
     Aggregate(bsp() ? 0 : worker, place->second);
   }
-  return absl::OkStatus();
+  return failure_;
 }
 
 void Shard::Aggregate(uint32_t r, size_t place) {
@@ -221,12 +221,15 @@ void Shard::ApplyChainRule(uint32_t r, size_t place,
 
 void Shard::Update(uint32_t r, size_t place, float gradient_scale,
                    std::span<const float> gradient) {
-  const uint64_t step = rounds_[r].version - 1;
-  store_.Update(store_.blocks()[place], updates_[place]++,
-                LearningRate(job_.optimizer(), step, timeline_.steps_total,
-                             timeline_.steps_per_epoch),
-                gradient_scale, gradient);
+  failure_.Update(store_.Update(store_.blocks()[place], updates_[place]++,
+                                LearningRateOf(rounds_[r]), gradient_scale,
+                                gradient));
   FinishBlock(r, place);
+}
+
+float Shard::LearningRateOf(const Round& round) const {
+  return LearningRate(job_.optimizer(), round.version - 1,
+                      timeline_.steps_total, timeline_.steps_per_epoch);
 }
 
 void Shard::FinishBlock(uint32_t r, size_t place) {
@@ -342,7 +345,7 @@ absl::Status Shard::OnReduced(uint64_t step, const BlockStatistics& merged) {
   }
   reductions_.erase(found);
   Resolve(merged.kind(), merged.tensor(), 0, FromRecord(merged.records(0)));
-  return absl::OkStatus();
+  return failure_;
 }
 
 void Shard::Resolve(StatisticsKind kind, uint32_t tensor, uint32_t r,
@@ -355,6 +358,8 @@ void Shard::Resolve(StatisticsKind kind, uint32_t tensor, uint32_t r,
     if (norm > limit) scale = static_cast<float>(limit / norm);
   } else if (kind == BlockStatistics::WEIGHT_STATS) {
     weight_stats_[tensor] = merged;
+  } else {
+    store_.UpdateLearned(tensor, merged, LearningRateOf(rounds_[r]));
   }
   // Finishing the last block opens the next round, which must not be entered.
   for (size_t place = 0; place < store_.blocks().size(); ++place) {

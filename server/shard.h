@@ -81,6 +81,7 @@ class Shard {
   // Identifies a reduction; `round` tells the workers' rounds apart.
   using ReductionKey = std::tuple<StatisticsKind, uint32_t, uint32_t>;
 
+  float LearningRateOf(const Round& round) const;
   bool bsp() const { return job_.cluster().mode() == Cluster::BSP; }
   Round& RoundOf(uint32_t worker) { return rounds_[bsp() ? 0 : worker]; }
   void OpenRound(Round& round, uint64_t version);
@@ -122,6 +123,7 @@ class Shard {
   absl::flat_hash_map<uint32_t, size_t> places_;  // Block to store_.blocks().
   std::vector<float> scratch_;                    // One block's gradient.
   std::vector<uint64_t> updates_;  // By place: how many were applied.
+  absl::Status failure_;           // Of an update; ends the job.
 
   std::vector<Round> rounds_;
   std::map<ReductionKey, Reduction> reductions_;

@@ -36,6 +36,7 @@ enum class Draw : uint64_t {
   kGenerate = 7,    // generated data: (seed, sample)
   kAugment = 8,     // (seed, step, worker)
   kSimulate = 9,    // the simulator's events
+  kRound = 10,      // training rule SR: (seed, update, tensor)
 };
 
 constexpr uint64_t DrawKey(Draw draw, std::initializer_list<uint64_t> parts) {

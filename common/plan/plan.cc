@@ -134,13 +134,16 @@ class Planner {
     const bool binary_connect =
         options.kind() == WeightQuantization::BINARYCONNECT ||
         options.kind() == WeightQuantization::BINARYCONNECT_STOCHASTIC;
-    if (quantizer != nullptr) tensor.weight_max = 1;
+    if (quantizer != nullptr) {
+      TERSE_RETURN_IF_ERROR(ChooseRule(spec, options, tensor));
+    }
     // BinaryConnect starts from the whole of what its clip allows; the others
     // keep the variance of the activations (He et al. 2015, 1502.01852).
     tensor.initial_max =
         binary_connect
             ? 1.0f
-            : static_cast<float>(std::sqrt(6.0 / double(spec.fan_in)));
+            : std::min(static_cast<float>(std::sqrt(6.0 / double(spec.fan_in))),
+                       tensor.weight_max);
     const bool scaled =
         quantize.update_scale() == Quantize::GLOROT ||
         (quantize.update_scale() == Quantize::AUTO && binary_connect);
@@ -148,6 +151,36 @@ class Planner {
       tensor.update_scale =
           GlorotUpdateScale(job_.optimizer(), spec.fan_in, spec.fan_out);
     }
+    return absl::OkStatus();
+  }
+
+  // What is done to the shadow weights of a quantized tensor.
+  absl::Status ChooseRule(const TensorSpec& spec,
+                          const WeightQuantization& options,
+                          TensorPlan& tensor) const {
+    const Quantize& quantize = job_.quantize();
+    tensor.weight_max = tensor.quantizer->ShadowMax();
+    if (quantize.has_shadow_max()) {
+      tensor.weight_max = quantize.shadow_max() > 0
+                              ? quantize.shadow_max()
+                              : std::numeric_limits<float>::infinity();
+    }
+    if (options.center()) {
+      tensor.center_positions =
+          ElementCount(spec.shape) / spec.shape[0] / spec.shape[1];
+    }
+    tensor.rule = quantize.rule();
+    if (tensor.rule == Quantize::BC) return absl::OkStatus();
+    const std::optional<WeightGrid> grid = tensor.quantizer->Grid();
+    if (!grid) {
+      return BadJob(
+          "quantize.rule",
+          absl::InvalidArgumentError(absl::StrCat(
+              "the weights of ", spec.name, " (", tensor.quantizer->Describe(),
+              ") have no grid of their own; use binaryconnect, or "
+              "uniform with `max`")));
+    }
+    tensor.grid = *grid;
     return absl::OkStatus();
   }
 

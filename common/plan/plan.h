@@ -37,12 +37,18 @@ struct TensorPlan {
   // BlockSpecs [first_block, first_block + block_count).
   uint32_t first_block = 0;
   uint32_t block_count = 0;
-  uint64_t row_elements = 0;  // Elements of one output; see QuantizeArgs.
+  uint64_t row_elements = 0;  // Elements of one output (filter, neuron).
 
   float initial_max = 0;   // Weights start uniform in [-max, max).
   float update_scale = 1;  // See UpdateArgs.
   float weight_max = 0;    // See UpdateArgs; infinity: not clipped.
   float weight_decay = 0;
+
+  // R or SR: the weights stay on the grid; see training_rule.h.
+  Quantize::Rule rule = Quantize::BC;
+  WeightGrid grid;
+  // Places of a filter over which CenterChannels works; 0: it does not.
+  uint64_t center_positions = 0;
 };
 
 struct Plan {

@@ -46,6 +46,12 @@ class BinaryConnect final : public StraightThrough {
   }
 
   bool EvaluatesWithShadow() const override { return stochastic_; }
+  float ShadowMax() const override { return 1; }
+
+  std::optional<WeightGrid> Grid() const override {
+    if (stochastic_) return std::nullopt;
+    return WeightGrid{.step = 2, .max = 1, .has_zero = false};
+  }
 
  private:
   const bool stochastic_;
@@ -108,10 +114,14 @@ double SignedSum(std::span<const float> weights,
 
 class Bwn final : public PerRow {
  public:
-  explicit Bwn(size_t row_elements) : PerRow(row_elements) {}
+  Bwn(size_t row_elements, bool paper_gradient)
+      : PerRow(row_elements), paper_gradient_(paper_gradient) {}
 
-  std::string Describe() const override { return "bwn"; }
+  std::string Describe() const override {
+    return paper_gradient_ ? "bwn:paper_gradient" : "bwn";
+  }
   double BitsPerWeight() const override { return 1; }
+  float ShadowMax() const override { return 1; }
 
   void ChainRule(std::span<const float> shadow, const QuantizeArgs&,
                  std::span<float> gradient) const override {
@@ -119,6 +129,10 @@ class Bwn final : public PerRow {
       const auto weights = RowAt(shadow, i);
       const auto g = RowAt(gradient, i);
       const float scale = MeanAbsolute(AbsoluteStats(weights));
+      if (paper_gradient_) {
+        TurnAsPrinted(weights, scale, g);
+        continue;
+      }
       const float mean = static_cast<float>(
           SignedSum(weights, g) / static_cast<double>(weights.size()));
       for (size_t k = 0; k < weights.size(); ++k) {
@@ -146,6 +160,17 @@ class Bwn final : public PerRow {
                  std::span<float> row) const override {
     UnpackSigns(Bytes(source), row.size(), scale, row.data());
   }
+
+ private:
+  static void TurnAsPrinted(std::span<const float> weights, float scale,
+                            std::span<float> gradient) {
+    const float own = 1 / static_cast<float>(weights.size());
+    for (size_t k = 0; k < weights.size(); ++k) {
+      gradient[k] *= std::fabs(weights[k]) <= 1 ? own + scale : own;
+    }
+  }
+
+  const bool paper_gradient_;
 };
 
 }  // namespace
@@ -158,8 +183,9 @@ std::unique_ptr<WeightQuantizer> MakeDorefaBinary() {
   return std::make_unique<DorefaBinary>();
 }
 
-std::unique_ptr<WeightQuantizer> MakeBwn(size_t row_elements) {
-  return std::make_unique<Bwn>(row_elements);
+std::unique_ptr<WeightQuantizer> MakeBwn(size_t row_elements,
+                                         bool paper_gradient) {
+  return std::make_unique<Bwn>(row_elements, paper_gradient);
 }
 
 }  // namespace terse

@@ -20,8 +20,11 @@ std::unique_ptr<WeightQuantizer> MakeDorefaBinary();
 // Binary Weight Network (Rastegari et al., arXiv 1603.05279): sign(w) * a with
 // a = mean |w| of the row, n weights. Its gradient is exact but for the sign:
 //   dL/dw_i = a g_i [|w_i| <= 1] + sign(w_i) / n * sum_j g_j sign(w_j)
+// With `paper_gradient` it is what the paper prints, which keeps but the
+// diagonal of the second term: dL/dw_i = g_i (1 / n + a [|w_i| <= 1]).
 // Requires: row_elements > 0.
-std::unique_ptr<WeightQuantizer> MakeBwn(size_t row_elements);
+std::unique_ptr<WeightQuantizer> MakeBwn(size_t row_elements,
+                                         bool paper_gradient);
 
 }  // namespace terse
 

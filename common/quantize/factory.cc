@@ -1,40 +1,41 @@
 #include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
 #include "common/quantize/binary.h"
 #include "common/quantize/dorefa.h"
+#include "common/quantize/piecewise.h"
 #include "common/quantize/scaled.h"
+#include "common/quantize/term.h"
 #include "common/quantize/ternary.h"
 #include "common/quantize/weight_quantizer.h"
 
 namespace terse {
 namespace {
 
-using Made = absl::StatusOr<std::unique_ptr<WeightQuantizer>>;
-
-Made WithBits(const WeightQuantization& options, uint32_t min,
-              std::unique_ptr<WeightQuantizer> (*make)(int bits)) {
-  if (min <= options.bits() && options.bits() <= 8) {
-    return make(static_cast<int>(options.bits()));
-  }
-  return absl::InvalidArgumentError(absl::StrCat("bits of weights is ",
-                                                 options.bits(), "; give ", min,
-                                                 " to 8 for this kind"));
-}
-
-Made WithRows(size_t row_elements,
-              std::unique_ptr<WeightQuantizer> (*make)(size_t row_elements)) {
-  if (row_elements > 0) return make(row_elements);
+absl::Status CheckBits(const WeightQuantization& options, uint32_t min,
+                       uint32_t max = 8) {
+  if (min <= options.bits() && options.bits() <= max) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      "a quantizer with a scale per row needs a tensor of rows");
+      absl::StrCat("bits of weights is ", options.bits(), "; give ", min,
+                   " to ", max, " for this kind"));
 }
 
-std::unique_ptr<WeightQuantizer> MakeAnyDorefa(int bits) {
-  return bits == 1 ? MakeDorefaBinary() : MakeDorefa(bits);
+absl::Status CheckRows(size_t row_elements) {
+  if (row_elements == 0) {
+    return absl::InvalidArgumentError(
+        "this kind works by rows and needs a tensor of rows");
+  }
+  if (row_elements <= kBlockElementsMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "a scale per row needs rows of at most ", kBlockElementsMax,
+      " weights, not ", row_elements, "; choose another kind for this layer"));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeWeightQuantizer(
     const WeightQuantization& options, size_t row_elements) {
+  const int bits = static_cast<int>(options.bits());
   switch (options.kind()) {
     case WeightQuantization::NONE:
       return nullptr;
@@ -43,17 +44,35 @@ absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeWeightQuantizer(
     case WeightQuantization::BINARYCONNECT_STOCHASTIC:
       return MakeBinaryConnect(/*stochastic=*/true);
     case WeightQuantization::DOREFA:
-      return WithBits(options, 1, MakeAnyDorefa);
+      TERSE_RETURN_IF_ERROR(CheckBits(options, 1));
+      return bits == 1 ? MakeDorefaBinary() : MakeDorefa(bits);
     case WeightQuantization::BWN:
-      return WithRows(row_elements, MakeBwn);
+      TERSE_RETURN_IF_ERROR(CheckRows(row_elements));
+      return MakeBwn(row_elements, options.paper_gradient());
     case WeightQuantization::TWN:
-      return WithRows(row_elements, MakeTwn);
+      TERSE_RETURN_IF_ERROR(CheckRows(row_elements));
+      return MakeTwn(row_elements);
     case WeightQuantization::UNIFORM:
-      return WithBits(options, 2, MakeUniform);
+      TERSE_RETURN_IF_ERROR(CheckBits(options, 2));
+      return MakeUniform(bits, options.max());
     case WeightQuantization::LOGARITHMIC:
-      return WithBits(options, 2, MakeLogarithmic);
+      TERSE_RETURN_IF_ERROR(CheckBits(options, 2));
+      return MakeLogarithmic(bits);
     case WeightQuantization::BALANCED:
-      return WithBits(options, 1, MakeBalanced);
+      TERSE_RETURN_IF_ERROR(CheckBits(options, 1));
+      return MakeBalanced(bits);
+    case WeightQuantization::TERM:
+      TERSE_RETURN_IF_ERROR(CheckBits(options, 2));
+      if (row_elements == 0) return CheckRows(row_elements);
+      return MakeTerm(bits, options.group(), options.terms(), row_elements);
+    case WeightQuantization::FLEXPOINT:
+      TERSE_RETURN_IF_ERROR(CheckBits(options, 2));
+      return MakeFlexpoint(bits);
+    case WeightQuantization::PWLQ:
+      TERSE_RETURN_IF_ERROR(CheckBits(options, 2, 7));
+      return MakePiecewise(bits);
+    case WeightQuantization::TTQ:
+      return MakeTtq(options.threshold());
   }
   return absl::InvalidArgumentError(
       absl::StrCat("unknown weight quantization ", options.kind()));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "common/kernels/pack_bits.h"
 #include "common/quantize/stats.h"
 #include "common/quantize/straight_through.h"
+#include "common/quantize/uniform_step.h"
 #include "common/quantize/wire.h"
 
 namespace terse {
@@ -19,22 +21,57 @@ namespace {
 // chunk ends on a byte.
 constexpr size_t kChunk = 1024;
 
-// q = floor(weight / scale + 1/2) within [-top, top]; NaN gives -top.
-int UniformStep(float weight, float scale, int top) {
-  if (!(scale > 0)) return 0;
-  const float q = std::floor(weight / scale + 0.5f);
-  if (!(q > static_cast<float>(-top))) return -top;
-  return q < static_cast<float>(top) ? static_cast<int>(q) : top;
-}
+// What methods have that take their range from the weights.
+struct RangeOfWeights {
+  float fixed_max() const { return 0; }
+};
 
 class UniformMethod {
  public:
-  explicit UniformMethod(int bits) : bits_(bits), top_((1 << (bits - 1)) - 1) {}
-  std::string Describe() const { return absl::StrCat("uniform:bits=", bits_); }
+  UniformMethod(int bits, float fixed_max)
+      : bits_(bits), top_((1 << (bits - 1)) - 1), fixed_max_(fixed_max) {}
+  std::string Describe() const {
+    std::string name = absl::StrCat("uniform:bits=", bits_);
+    if (fixed_max_ > 0) absl::StrAppend(&name, ",max=", fixed_max_);
+    return name;
+  }
   int wire_bits() const { return bits_; }
   int codes() const { return 2 * top_ + 1; }
+  float fixed_max() const { return fixed_max_; }
   float Scale(const TensorStats& stats) const {
-    return static_cast<float>(stats.max_abs) / static_cast<float>(top_);
+    const float max =
+        fixed_max_ > 0 ? fixed_max_ : static_cast<float>(stats.max_abs);
+    return max / static_cast<float>(top_);
+  }
+  uint8_t Code(float weight, float scale) const {
+    return static_cast<uint8_t>(UniformStep(weight, scale, top_) + top_);
+  }
+  float Level(int code) const { return static_cast<float>(code - top_); }
+
+ private:
+  int bits_;
+  int top_;
+  float fixed_max_;
+};
+
+class FlexpointMethod : public RangeOfWeights {
+ public:
+  explicit FlexpointMethod(int bits)
+      : bits_(bits), top_((1 << (bits - 1)) - 1) {}
+  std::string Describe() const {
+    return absl::StrCat("flexpoint:bits=", bits_);
+  }
+  int wire_bits() const { return bits_; }
+  int codes() const { return 2 * top_ + 1; }
+  // The least power of two with which the largest weight needs no clipping.
+  float Scale(const TensorStats& stats) const {
+    const double least = stats.max_abs / top_;
+    if (!(least > 0) || !std::isfinite(least)) {
+      return static_cast<float>(least);
+    }
+    int exponent;
+    const bool power = std::frexp(least, &exponent) == 0.5;
+    return std::ldexp(1.0f, power ? exponent - 1 : exponent);
   }
   uint8_t Code(float weight, float scale) const {
     return static_cast<uint8_t>(UniformStep(weight, scale, top_) + top_);
@@ -46,7 +83,7 @@ class UniformMethod {
   int top_;
 };
 
-class LogarithmicMethod {
+class LogarithmicMethod : public RangeOfWeights {
  public:
   explicit LogarithmicMethod(int bits)
       : bits_(bits), top_((1 << (bits - 1)) - 1) {}
@@ -76,7 +113,7 @@ class LogarithmicMethod {
   int top_;
 };
 
-class BalancedMethod {
+class BalancedMethod : public RangeOfWeights {
  public:
   explicit BalancedMethod(int bits) : bits_(bits), top_((1 << bits) - 1) {}
   std::string Describe() const { return absl::StrCat("balanced:bits=", bits_); }
@@ -106,13 +143,22 @@ class BalancedMethod {
 template <typename Method>
 class Scaled final : public StraightThrough {
  public:
-  explicit Scaled(int bits) : method_(bits) {
+  explicit Scaled(Method method) : method_(method) {
     for (int c = 0; c < method_.codes(); ++c) levels_[c] = method_.Level(c);
   }
 
   std::string Describe() const override { return method_.Describe(); }
   double BitsPerWeight() const override { return method_.wire_bits(); }
-  bool NeedsWeightStats() const override { return true; }
+  bool NeedsWeightStats() const override { return method_.fixed_max() == 0; }
+  float ShadowMax() const override {
+    return method_.fixed_max() > 0 ? method_.fixed_max()
+                                   : std::numeric_limits<float>::infinity();
+  }
+  std::optional<WeightGrid> Grid() const override {
+    if (method_.fixed_max() == 0) return std::nullopt;
+    const float step = method_.Scale({});
+    return WeightGrid{.step = step, .max = step * levels_[method_.codes() - 1]};
+  }
   TensorStats WeightStats(std::span<const float> shadow) const override {
     return AbsoluteStats(shadow);
   }
@@ -189,19 +235,24 @@ class Scaled final : public StraightThrough {
 
 }  // namespace
 
-std::unique_ptr<WeightQuantizer> MakeUniform(int bits) {
+std::unique_ptr<WeightQuantizer> MakeUniform(int bits, float max) {
   TERSE_CHECK(2 <= bits && bits <= 8);
-  return std::make_unique<Scaled<UniformMethod>>(bits);
+  return std::make_unique<Scaled<UniformMethod>>(UniformMethod(bits, max));
+}
+
+std::unique_ptr<WeightQuantizer> MakeFlexpoint(int bits) {
+  TERSE_CHECK(2 <= bits && bits <= 8);
+  return std::make_unique<Scaled<FlexpointMethod>>(FlexpointMethod(bits));
 }
 
 std::unique_ptr<WeightQuantizer> MakeLogarithmic(int bits) {
   TERSE_CHECK(2 <= bits && bits <= 8);
-  return std::make_unique<Scaled<LogarithmicMethod>>(bits);
+  return std::make_unique<Scaled<LogarithmicMethod>>(LogarithmicMethod(bits));
 }
 
 std::unique_ptr<WeightQuantizer> MakeBalanced(int bits) {
   TERSE_CHECK(1 <= bits && bits <= 8);
-  return std::make_unique<Scaled<BalancedMethod>>(bits);
+  return std::make_unique<Scaled<BalancedMethod>>(BalancedMethod(bits));
 }
 
 }  // namespace terse

@@ -10,8 +10,14 @@
 namespace terse {
 
 // Symmetric, n = 2^(bits - 1) - 1 steps to either side, step s = max |w| / n:
-// s * q with q = floor(w / s + 1/2) within [-n, n]. Requires: 2 <= bits <= 8.
-std::unique_ptr<WeightQuantizer> MakeUniform(int bits);
+// s * q with q = floor(w / s + 1/2) within [-n, n]. With `max` > 0 that stands
+// in place of max |w|, and the weights have a grid. Requires: 2 <= bits <= 8.
+std::unique_ptr<WeightQuantizer> MakeUniform(int bits, float max);
+
+// Block floating point (flex16+5 of Koester et al., arXiv 1711.02213, with
+// fewer bits): the uniform code with the least power of two s >= max |w| / n,
+// one exponent for the layer. Requires: 2 <= bits <= 8.
+std::unique_ptr<WeightQuantizer> MakeFlexpoint(int bits);
 
 // The leading one of the uniform code: q = 21 becomes 16, 6 becomes 4. Zero and
 // +-2^e for e = 0 ... bits - 2 travel in ceil(log2(2 bits - 1)) bits.

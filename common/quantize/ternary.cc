@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "common/kernels/ternary.h"
 #include "common/quantize/per_row.h"
 #include "common/quantize/stats.h"
@@ -19,6 +21,33 @@ constexpr float kThreshold = 0.75f;  // Of the mean magnitude.
 
 float Trit(float weight, float threshold) {
   return weight > threshold ? 1.0f : weight < -threshold ? -1.0f : 0.0f;
+}
+
+// Writes PackedTritBytes(weights.size()) bytes.
+void PackTrits(std::span<const float> weights, float threshold,
+               std::byte* target) {
+  float trits[kChunk];
+  for (size_t i = 0; i < weights.size(); i += kChunk) {
+    const size_t here = std::min(kChunk, weights.size() - i);
+    for (size_t k = 0; k < here; ++k) {
+      trits[k] = Trit(weights[i + k], threshold);
+    }
+    // With the scale 1 nothing is left to chance: 1 is kept, 0 never.
+    EncodeTernary(trits, here, 1, 0, 0, nullptr,
+                  Bytes(target + PackedTritBytes(i)));
+  }
+}
+
+absl::Status CheckTrits(const std::byte* source, size_t count) {
+  const size_t bytes = PackedTritBytes(count);
+  bool valid = MaxByte(Bytes(source), bytes) < kTritCodes;
+  uint32_t last_codes = 1;  // Of the digits that the last byte has.
+  for (size_t k = 0; k < count % kTritGroup % kTritsPerByte; ++k) {
+    last_codes *= 3;
+  }
+  if (last_codes > 1) valid = valid && Bytes(source)[bytes - 1] < last_codes;
+  if (valid) return absl::OkStatus();
+  return absl::DataLossError("ternary weight codes hold no trits");
 }
 
 // Mean magnitude of the weights beyond the threshold; NaN if a weight is.
@@ -49,28 +78,13 @@ class Twn final : public PerRow {
   float EncodeRow(std::span<const float> row,
                   std::byte* target) const override {
     const float threshold = kThreshold * MeanAbsolute(AbsoluteStats(row));
-    float trits[kChunk];
-    for (size_t i = 0; i < row.size(); i += kChunk) {
-      const size_t here = std::min(kChunk, row.size() - i);
-      for (size_t k = 0; k < here; ++k) trits[k] = Trit(row[i + k], threshold);
-      // With the scale 1 nothing is left to chance: 1 is kept, 0 never.
-      EncodeTernary(trits, here, 1, 0, 0, nullptr,
-                    Bytes(target + PackedTritBytes(i)));
-    }
+    PackTrits(row, threshold, target);
     return MeanBeyond(row, threshold);
   }
 
   absl::Status ValidateRow(const std::byte* source,
                            size_t count) const override {
-    const size_t bytes = PackedTritBytes(count);
-    bool valid = MaxByte(Bytes(source), bytes) < kTritCodes;
-    uint32_t last_codes = 1;  // Of the digits that the last byte has.
-    for (size_t k = 0; k < count % kTritGroup % kTritsPerByte; ++k) {
-      last_codes *= 3;
-    }
-    if (last_codes > 1) valid = valid && Bytes(source)[bytes - 1] < last_codes;
-    if (valid) return absl::OkStatus();
-    return absl::DataLossError("ternary weight codes hold no trits");
+    return CheckTrits(source, count);
   }
 
   void DecodeRow(const std::byte* source, float scale,
@@ -80,7 +94,97 @@ class Twn final : public PerRow {
   }
 };
 
+// Two scales, then trits.
+class Ttq final : public WeightQuantizer {
+ public:
+  explicit Ttq(float threshold) : threshold_(threshold) {}
+
+  std::string Describe() const override {
+    return absl::StrCat("ttq:threshold=", threshold_);
+  }
+  double BitsPerWeight() const override { return 8.0 / kTritsPerByte; }
+  bool NeedsWeightStats() const override { return true; }
+  bool NeedsGradientStats() const override { return true; }
+  bool EvaluatesWithShadow() const override { return false; }
+  size_t LearnedScales() const override { return 2; }
+
+  TensorStats WeightStats(std::span<const float> shadow) const override {
+    return AbsoluteStats(shadow);
+  }
+
+  // The gradients of the positive and of the negative scale.
+  TensorStats GradientStats(std::span<const float> shadow,
+                            std::span<const float> gradient,
+                            const QuantizeArgs& args) const override {
+    const float threshold = Threshold(args);
+    TensorStats stats = {.count = shadow.size()};
+    for (size_t i = 0; i < shadow.size(); ++i) {
+      if (shadow[i] > threshold) {
+        stats.sum += gradient[i];
+      } else if (shadow[i] < -threshold) {
+        stats.second_sum -= gradient[i];
+      }
+    }
+    return stats;
+  }
+
+  size_t EncodedBytes(size_t count) const override {
+    return 2 * kScaleBytes + PackedTritBytes(count);
+  }
+
+  void Encode(std::span<const float> shadow, const QuantizeArgs& args,
+              std::span<std::byte> target) const override {
+    TERSE_CHECK(target.size() == EncodedBytes(shadow.size()));
+    TERSE_CHECK(args.learned.size() == 2);
+    WriteScale(args.learned[0], target.data());
+    WriteScale(args.learned[1], target.data() + kScaleBytes);
+    PackTrits(shadow, Threshold(args), target.data() + 2 * kScaleBytes);
+  }
+
+  absl::Status Validate(std::span<const std::byte> source,
+                        size_t count) const override {
+    TERSE_RETURN_IF_ERROR(CheckLength(source, EncodedBytes(count)));
+    TERSE_RETURN_IF_ERROR(CheckScale(source.data()));
+    TERSE_RETURN_IF_ERROR(CheckScale(source.data() + kScaleBytes));
+    return CheckTrits(source.data() + 2 * kScaleBytes, count);
+  }
+
+  void Decode(std::span<const std::byte> source,
+              std::span<float> weights) const override {
+    const float positive = ReadScale(source.data());
+    const float negative = -ReadScale(source.data() + kScaleBytes);
+    std::fill(weights.begin(), weights.end(), 0.0f);
+    DecodeAddTernary(Bytes(source.data() + 2 * kScaleBytes), weights.size(), 1,
+                     weights.data());
+    for (float& weight : weights) {
+      weight = weight > 0 ? positive : weight < 0 ? negative : 0.0f;
+    }
+  }
+
+  void ChainRule(std::span<const float> shadow, const QuantizeArgs& args,
+                 std::span<float> gradient) const override {
+    TERSE_CHECK(args.learned.size() == 2);
+    const float threshold = Threshold(args);
+    for (size_t i = 0; i < shadow.size(); ++i) {
+      gradient[i] *= shadow[i] > threshold    ? args.learned[0]
+                     : shadow[i] < -threshold ? args.learned[1]
+                                              : 1.0f;
+    }
+  }
+
+ private:
+  float Threshold(const QuantizeArgs& args) const {
+    return threshold_ * static_cast<float>(args.weight_stats.max_abs);
+  }
+
+  const float threshold_;
+};
+
 }  // namespace
+
+std::unique_ptr<WeightQuantizer> MakeTtq(float threshold) {
+  return std::make_unique<Ttq>(threshold);
+}
 
 std::unique_ptr<WeightQuantizer> MakeTwn(size_t row_elements) {
   return std::make_unique<Twn>(row_elements);

@@ -15,6 +15,13 @@ namespace terse {
 // a = 0. Requires: row_elements > 0.
 std::unique_ptr<WeightQuantizer> MakeTwn(size_t row_elements);
 
+// Trained Ternary Quantization (Zhu et al., arXiv 1612.01064): with D =
+// threshold * max |w| of the layer, a weight beyond D becomes a, one below -D
+// becomes -b, the others 0. a and b are learned: dL/da is the sum of the
+// gradients of the weights that are a, dL/db minus that of those that are -b.
+// The gradient of a shadow weight is scaled by a, b or 1 alike.
+std::unique_ptr<WeightQuantizer> MakeTtq(float threshold);
+
 }  // namespace terse
 
 #endif  // TERSE_COMMON_QUANTIZE_TERNARY_H_

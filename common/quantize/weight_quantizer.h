@@ -4,16 +4,18 @@
 // A quantizer has no state and may be used from many threads. Formats:
 // FORMAT.md beside this file.
 //
-// Codes are the same bytes on every instruction set. A NaN weight gets the
-// lowest code (or makes its scale NaN, which Validate refuses): that weights
-// are finite is for the optimizer's caller to watch.
+// Codes are the same bytes on every instruction set. A NaN weight may be hidden
+// by its code: that weights are finite is checked after every update, see
+// BlockStore::Update.
 #ifndef TERSE_COMMON_QUANTIZE_WEIGHT_QUANTIZER_H_
 #define TERSE_COMMON_QUANTIZE_WEIGHT_QUANTIZER_H_
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -29,6 +31,7 @@ namespace terse {
 struct TensorStats {
   double max_abs = 0;
   double sum = 0;
+  double second_sum = 0;  // Of what else the quantizer adds up.
   uint64_t count = 0;
 
   // A NaN maximum stays: std::max would hide it.
@@ -37,6 +40,7 @@ struct TensorStats {
       max_abs = other.max_abs;
     }
     sum += other.sum;
+    second_sum += other.second_sum;
     count += other.count;
   }
 };
@@ -47,7 +51,16 @@ struct QuantizeArgs {
   TensorStats gradient_stats;  // Merged; see GradientStats. For ChainRule only.
   uint64_t key = 0;          // Element i draws RandomBits(key, first_index+i).
   uint64_t first_index = 0;  // Of the block's first element in its tensor.
-  size_t row_elements = 0;   // Elements of one output (filter, neuron).
+  // The tensor's learned scales; see LearnedScales.
+  std::span<const float> learned;
+};
+
+// Equidistant weights that do not depend on the weights: multiples of `step`,
+// or, without a zero, odd multiples of step / 2; none beyond `max`.
+struct WeightGrid {
+  float step = 0;
+  float max = 0;
+  bool has_zero = true;
 };
 
 class WeightQuantizer {
@@ -94,12 +107,26 @@ class WeightQuantizer {
   // Whether the paper tests with the shadow weights themselves (stochastic
   // BinaryConnect) rather than with the codes.
   virtual bool EvaluatesWithShadow() const = 0;
+
+  // Shadow weights are clipped to [-max, max], as the method's paper has it.
+  virtual float ShadowMax() const {
+    return std::numeric_limits<float>::infinity();
+  }
+
+  // The weights the training rules R and SR may keep; none: the method has no
+  // grid of its own.
+  virtual std::optional<WeightGrid> Grid() const { return std::nullopt; }
+
+  // Scales per tensor that are trained with the weights (0 or 2); all start
+  // at 1 and stay at least 0. Their gradients are `sum` and `second_sum` of
+  // GradientStats, merged.
+  virtual size_t LearnedScales() const { return 0; }
 };
 
-// The quantizer a job asks for; null for `none` (full precision). Methods with
-// a scale per row need `row_elements`, the elements of one output of the layer:
-// a row that does not fit into a block has a scale for each block. Errors:
-// InvalidArgument (an option out of range, row_elements missing).
+// The quantizer a job asks for; null for `none` (full precision). Methods that
+// work by rows need `row_elements`, the elements of one output of the layer;
+// those with a scale per row need it within a block. Errors: InvalidArgument
+// (an option out of range, row_elements missing or too large).
 absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeWeightQuantizer(
     const WeightQuantization& options, size_t row_elements = 0);
 

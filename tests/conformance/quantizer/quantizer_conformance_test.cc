@@ -15,6 +15,7 @@
 namespace terse {
 namespace {
 
+constexpr float kLearned[] = {0.75f, 1.25f};
 constexpr size_t kRow = 27;  // Not a multiple of 8: rows end within bytes.
 
 struct Variant {
@@ -73,7 +74,7 @@ class QuantizerConformance : public ::testing::TestWithParam<Variant> {
     return {.weight_stats = quantizer_->WeightStats(shadow),
             .key = 99,
             .first_index = 1234567,
-            .row_elements = kRow};
+            .learned = std::span(kLearned).first(quantizer_->LearnedScales())};
   }
   std::vector<std::byte> Encode(const std::vector<float>& shadow) const {
     // Filled, so that a byte left unwritten shows.

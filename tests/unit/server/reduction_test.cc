@@ -49,10 +49,12 @@ TEST(ReductionTest, ForeignAndRepeatedBlocksAreRefused) {
 TEST(ReductionTest, RecordsKeepEveryBit) {
   const TensorStats stats = {.max_abs = 0x1.fffffffffffffp-3,
                              .sum = -0x1.0000000000001p+70,
+                             .second_sum = 0x1.0000000000003p-90,
                              .count = 9};
   const TensorStats back = FromRecord(ToRecord(3, stats));
   EXPECT_EQ(back.max_abs, stats.max_abs);
   EXPECT_EQ(back.sum, stats.sum);
+  EXPECT_EQ(back.second_sum, stats.second_sum);
   EXPECT_EQ(back.count, stats.count);
 }
 

@@ -197,6 +197,17 @@ TEST_F(ShardTest, QuantizedWeightsAreClippedAndPublishedAsBits) {
   }
 }
 
+TEST_F(ShardTest, WeightsThatOverflowEndTheJob) {
+  Make({"quantize.weights={kind: uniform, bits: 4}", "cluster.workers=1"});
+  PushAll(0, 0, 3e38f);
+  ASSERT_TRUE(Report(0, 1).ok());
+  const absl::Status status = Push(0, 1, 0, 3e38f);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_NE(std::string(status.message()).find("weights of fc1.weight"),
+            std::string::npos)
+      << status;
+}
+
 TEST_F(ShardTest, AsyncAppliesEachGradientAndAnswersItsWorker) {
   Make({"cluster.mode=async"});
   const float before = First(0);

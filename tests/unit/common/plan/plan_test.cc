@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/codec/factory.h"
@@ -122,11 +123,74 @@ quantize:
   EXPECT_EQ(Tensor(plan, "fc3.weight").quantizer, nullptr);
   EXPECT_EQ(Tensor(plan, "bn1.weight").quantizer, nullptr);
   EXPECT_EQ(Tensor(plan, "fc1.weight").weight_max, 1);
-  EXPECT_EQ(Tensor(plan, "fc2.weight").weight_max, 1);
+  EXPECT_EQ(Tensor(plan, "fc2.weight").weight_max,
+            std::numeric_limits<float>::infinity());
   EXPECT_EQ(Tensor(plan, "fc3.weight").weight_max,
             std::numeric_limits<float>::infinity());
   EXPECT_EQ(Tensor(plan, "bn1.weight").weight_max,
             std::numeric_limits<float>::infinity());
+}
+
+TEST(PlanTest, ShadowMaxIsTheMethodsUnlessGiven) {
+  const auto max = [](const std::string& options) {
+    return Tensor(PlanOf(kModel + "quantize: {" + options + "}"), "fc1.weight")
+        .weight_max;
+  };
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const char* kind :
+       {"binaryconnect", "binaryconnect_stochastic", "bwn"}) {
+    EXPECT_EQ(max(absl::StrCat("weights: ", kind)), 1) << kind;
+  }
+  for (const char* kind : {"dorefa", "twn", "ttq", "balanced"}) {
+    EXPECT_EQ(max(absl::StrCat("weights: ", kind)), infinity) << kind;
+  }
+  EXPECT_EQ(max("weights: {kind: uniform, bits: 4, max: 0.25}"), 0.25f);
+  EXPECT_EQ(max("weights: dorefa, shadow_max: 1.5"), 1.5f);
+  EXPECT_EQ(max("weights: bwn, shadow_max: 0"), infinity);
+}
+
+TEST(PlanTest, TrainingRulesNeedAGrid) {
+  const Plan plan = PlanOf(kModel + R"(
+quantize:
+  weights: {kind: uniform, bits: 3, max: 0.75}
+  rule: sr
+  rules:
+    - {match: fc2.*, weights: binaryconnect}
+    - {match: fc3.*, weights: none}
+)");
+  EXPECT_EQ(Tensor(plan, "fc1.weight").rule, Quantize::SR);
+  EXPECT_EQ(Tensor(plan, "fc1.weight").grid.step, 0.25f);
+  EXPECT_EQ(Tensor(plan, "fc2.weight").rule, Quantize::SR);
+  EXPECT_FALSE(Tensor(plan, "fc2.weight").grid.has_zero);
+  EXPECT_EQ(Tensor(plan, "fc3.weight").rule, Quantize::BC);
+  EXPECT_THAT(ErrorOf(kModel + "quantize: {weights: bwn, rule: r}"),
+              testing::HasSubstr("quantize.rule: the weights of fc1.weight "
+                                 "(bwn) have no grid of their own"));
+}
+
+TEST(PlanTest, CenteringKnowsTheFiltersPositions) {
+  const Plan plan = PlanOf(
+      "model: {layers: [conv: {filters: 4}, linear: 10]}\n"
+      "data: {kind: noise, shape: [3, 5, 5]}\n"
+      "quantize: {weights: {kind: bwn, center: true}}");
+  EXPECT_EQ(Tensor(plan, "conv1.weight").center_positions, 9);
+  EXPECT_EQ(Tensor(plan, "fc1.weight").center_positions, 1);
+}
+
+TEST(PlanTest, AScalePerRowNeedsRowsWithinABlock) {
+  const auto error = [](const std::string& kind) {
+    return ErrorOf(
+        "model: {layers: [linear: 10]}\n"
+        "data: {kind: noise, shape: [1, 513, 512]}\n"
+        "quantize: {weights: " +
+        kind + "}");
+  };
+  EXPECT_THAT(error("bwn"), testing::HasSubstr("a scale per row needs rows"));
+  EXPECT_THAT(error("twn"), testing::HasSubstr("a scale per row needs rows"));
+  PlanOf(
+      "model: {layers: [linear: 10]}\n"
+      "data: {kind: noise, shape: [1, 513, 512]}\n"
+      "quantize: {weights: ttq}");
 }
 
 TEST(PlanTest, InitialRanges) {

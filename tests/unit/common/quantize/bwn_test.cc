@@ -1,6 +1,7 @@
 #include <cmath>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/common/quantize/testing.h"
@@ -69,6 +70,30 @@ TEST(BwnTest, ChainRuleIsTheNumericDerivative) {
     const double slope =
         (loss(shadow[i] + step) - loss(shadow[i] - step)) / (2 * step);
     EXPECT_NEAR(turned[i], direct + slope, 1e-5) << i;
+  }
+}
+
+TEST(BwnTest, PaperGradientKeepsTheDiagonal) {
+  WeightQuantization options;
+  options.set_kind(WeightQuantization::BWN);
+  options.set_paper_gradient(true);
+  const auto quantizer = MakeOrDie(options, 4);
+  EXPECT_EQ(quantizer->Describe(), "bwn:paper_gradient");
+  const std::vector<float> shadow = {0.5f, -0.25f, 0.75f, -1.5f};
+  EXPECT_EQ(Encoded(*quantizer, shadow), Encoded(*Bwn(4), shadow));
+  // a = 0.75, n = 4; the last weight is beyond 1.
+  EXPECT_THAT(Turned(*quantizer, shadow, {1, -2, 0.5f, 8}),
+              ElementsAre(1, -2, 0.5f, 2));
+}
+
+TEST(BwnTest, RefusesRowsBeyondABlock) {
+  for (auto kind : {WeightQuantization::BWN, WeightQuantization::TWN}) {
+    WeightQuantization options;
+    options.set_kind(kind);
+    EXPECT_TRUE(MakeWeightQuantizer(options, kBlockElementsMax).ok());
+    EXPECT_EQ(
+        MakeWeightQuantizer(options, kBlockElementsMax + 1).status().code(),
+        absl::StatusCode::kInvalidArgument);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "common/quantize/wire.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/common/quantize/testing.h"
@@ -44,6 +45,54 @@ TEST(UniformTest, RefusesCodesBeyondTheLastLevel) {
   EXPECT_EQ(codes[4], std::byte{0b110110});
   codes[4] = std::byte{0b111110};
   EXPECT_EQ(quantizer->Validate(codes, 2).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(UniformTest, FixedRangeHasAGrid) {
+  WeightQuantization options;
+  options.set_kind(WeightQuantization::UNIFORM);
+  options.set_bits(3);
+  options.set_max(0.75f);
+  const auto quantizer = MakeOrDie(options);
+  EXPECT_EQ(quantizer->Describe(), "uniform:bits=3,max=0.75");
+  EXPECT_FALSE(quantizer->NeedsWeightStats());
+  EXPECT_EQ(quantizer->ShadowMax(), 0.75f);
+  EXPECT_THAT(Quantized(*quantizer, {2, 0.13f, 0.12f, -0.3f, -9}),
+              ElementsAre(0.75f, 0.25f, 0, -0.25f, -0.75f));
+  const std::optional<WeightGrid> grid = quantizer->Grid();
+  ASSERT_TRUE(grid.has_value());
+  EXPECT_EQ(grid->step, 0.25f);
+  EXPECT_EQ(grid->max, 0.75f);
+  EXPECT_TRUE(grid->has_zero);
+}
+
+TEST(FlexpointTest, ExponentIsTheLeastThatClipsNothing) {
+  // Four bits: 7 steps to either side.
+  const auto quantizer = MakeOrDie(WeightQuantization::FLEXPOINT, 4);
+  const auto scale = [&](float max) {
+    return ReadScale(Encoded(*quantizer, {max}).data());
+  };
+  EXPECT_EQ(scale(7), 1);
+  EXPECT_EQ(scale(7.0001f), 2);
+  EXPECT_EQ(scale(3.6f), 1);
+  EXPECT_EQ(scale(3.5f), 0.5f);
+  EXPECT_EQ(scale(0.01f), 0x1p-9f);
+  EXPECT_EQ(scale(0), 0);
+  EXPECT_THAT(Quantized(*quantizer, {5, -2.5f, 0.4f, 0.5f, -0.6f}),
+              ElementsAre(5, -2, 0, 1, -1));
+}
+
+TEST(FlexpointTest, ErrorIsAtMostHalfAStep) {
+  for (int bits = 2; bits <= 8; ++bits) {
+    const auto quantizer = MakeOrDie(WeightQuantization::FLEXPOINT, bits);
+    const std::vector<float> shadow = Uniform(2000, 0.37f, 70 + bits);
+    const float step = ReadScale(Encoded(*quantizer, shadow).data());
+    int exponent;
+    EXPECT_EQ(std::frexp(step, &exponent), 0.5f);
+    const std::vector<float> weights = Quantized(*quantizer, shadow);
+    for (size_t i = 0; i < shadow.size(); ++i) {
+      EXPECT_LE(std::abs(weights[i] - shadow[i]), step / 2) << bits;
+    }
+  }
 }
 
 TEST(LogarithmicTest, KeepsTheLeadingOne) {
@@ -91,7 +140,7 @@ TEST(BalancedTest, FollowsThePlainFormula) {
 TEST(ScaledTest, EdgeCasesOfAll) {
   for (auto kind :
        {WeightQuantization::UNIFORM, WeightQuantization::LOGARITHMIC,
-        WeightQuantization::BALANCED}) {
+        WeightQuantization::FLEXPOINT, WeightQuantization::BALANCED}) {
     const auto quantizer = MakeOrDie(kind, 2);
     EXPECT_THAT(Quantized(*quantizer, {}), ElementsAre());
     EXPECT_THAT(Quantized(*quantizer, {0, 0, -0.0f}), Each(0));

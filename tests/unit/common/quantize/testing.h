@@ -13,21 +13,37 @@
 
 namespace terse {
 
+inline std::unique_ptr<WeightQuantizer> MakeOrDie(
+    const WeightQuantization& options, size_t row_elements = 0) {
+  auto quantizer = MakeWeightQuantizer(options, row_elements);
+  EXPECT_TRUE(quantizer.ok()) << quantizer.status();
+  return *std::move(quantizer);
+}
+
 inline std::unique_ptr<WeightQuantizer> MakeOrDie(WeightQuantization::Kind kind,
                                                   int bits = 1,
                                                   size_t row_elements = 0) {
   WeightQuantization options;
   options.set_kind(kind);
   options.set_bits(bits);
-  auto quantizer = MakeWeightQuantizer(options, row_elements);
-  EXPECT_TRUE(quantizer.ok()) << quantizer.status();
-  return *std::move(quantizer);
+  return MakeOrDie(options, row_elements);
+}
+
+inline constexpr float kLearnedScales[] = {1.5f, 0.25f};
+
+// Statistics and learned scales as a server would give them.
+inline QuantizeArgs WithStats(const WeightQuantizer& quantizer,
+                              const std::vector<float>& shadow,
+                              QuantizeArgs args = {}) {
+  args.weight_stats = quantizer.WeightStats(shadow);
+  args.learned = std::span(kLearnedScales).first(quantizer.LearnedScales());
+  return args;
 }
 
 inline std::vector<std::byte> Encoded(const WeightQuantizer& quantizer,
                                       const std::vector<float>& shadow,
                                       QuantizeArgs args = {}) {
-  args.weight_stats = quantizer.WeightStats(shadow);
+  args = WithStats(quantizer, shadow, args);
   std::vector<std::byte> codes(quantizer.EncodedBytes(shadow.size()));
   quantizer.Encode(shadow, args, codes);
   return codes;
@@ -49,8 +65,7 @@ inline std::vector<float> Quantized(const WeightQuantizer& quantizer,
 inline std::vector<float> Turned(const WeightQuantizer& quantizer,
                                  const std::vector<float>& shadow,
                                  std::vector<float> gradient) {
-  QuantizeArgs args;
-  args.weight_stats = quantizer.WeightStats(shadow);
+  QuantizeArgs args = WithStats(quantizer, shadow);
   args.gradient_stats = quantizer.GradientStats(shadow, gradient, args);
   quantizer.ChainRule(shadow, args, gradient);
   return gradient;
