@@ -9,6 +9,18 @@
 namespace terse {
 namespace {
 
+const char* TransportName(Cluster::Transport transport) {
+  switch (transport) {
+    case Cluster::GRPC:
+      return "grpc";
+    case Cluster::MEMORY:
+      return "memory";
+    case Cluster::MPI:
+      return "mpi";
+  }
+  return "";
+}
+
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
 
 double Ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
@@ -254,8 +266,7 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
 
   const nlohmann::json report = {
       {"job", job_.name()},
-      {"transport",
-       job_.cluster().transport() == Cluster::GRPC ? "grpc" : "memory"},
+      {"transport", TransportName(job_.cluster().transport())},
       {"servers", job_.cluster().servers()},
       {"workers", job_.cluster().workers()},
       {"parameters", parameters_},

@@ -1,6 +1,7 @@
 // terse-server: one shard of a job. Shard 0 is the coordinator and has the job;
 // the others and the workers need its address and the token (TERSE_TOKEN).
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "CLI/CLI.hpp"
@@ -8,9 +9,9 @@
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/kernels/target.h"
-#include "common/transport/grpc/grpc_link.h"
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
+#include "common/wire/role_link.h"
 #include "common/wire/role_main.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
@@ -22,7 +23,9 @@ constexpr char kProgram[] = "terse-server";
 
 struct Flags {
   std::string job;
-  uint32_t shard = 0;
+  std::optional<uint32_t> shard;
+  std::string transport = "grpc";
+  uint32_t mpi_ranks = 0;
   std::string coordinator;
   std::string listen = "127.0.0.1:0";
   std::string port_file;
@@ -31,15 +34,42 @@ struct Flags {
   std::string kernel_target;
 };
 
-absl::Status Run(const Flags& flags) {
+// Shards are the first ranks of MPI, which tells each where it and shard 0 are.
+absl::Status FillFromMpi(Flags& flags) {
+  TERSE_ASSIGN_OR_RETURN(const RoleWorld world, StartRoleMpi(flags.mpi_ranks));
+  flags.listen = absl::StrCat("mpi:", world.rank);
+  if (flags.shard.value_or(world.rank) != world.rank) {
+    return WithExitCode(
+        absl::InvalidArgumentError(absl::StrCat(
+            "--shard ", *flags.shard, ": this is rank ", world.rank,
+            " of MPI, and shard j is rank j; leave --shard out")),
+        ExitCode::kBadCommandLine);
+  }
+  flags.shard = world.rank;
+  if (world.rank > 0) {
+    flags.job.clear();
+    flags.coordinator = "mpi:0";
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run(Flags flags) {
   const std::atomic<int>& stop = StopSignal();
+  if (flags.transport == "mpi") TERSE_RETURN_IF_ERROR(FillFromMpi(flags));
+  const uint32_t shard = flags.shard.value_or(0);
+  if ((shard == 0) == flags.job.empty() ||
+      (shard == 0) != flags.coordinator.empty()) {
+    return WithExitCode(absl::InvalidArgumentError(
+                            "shard 0 takes --job, the others --coordinator"),
+                        ExitCode::kBadCommandLine);
+  }
   TERSE_RETURN_IF_ERROR(ChooseKernelTarget(flags.kernel_target));
   ServerOptions options;
-  options.shard = flags.shard;
+  options.shard = shard;
   options.coordinator_address = flags.coordinator;
   options.token = TokenFromEnvironment();
   std::unique_ptr<JsonLog> events;
-  if (flags.shard == 0) {
+  if (shard == 0) {
     TERSE_ASSIGN_OR_RETURN(options.job, ReadJobFile(flags.job, {}));
     if (!flags.run_dir.empty()) {
       TERSE_ASSIGN_OR_RETURN(events,
@@ -52,8 +82,8 @@ absl::Status Run(const Flags& flags) {
   const SystemClock clock;
   Inbox inbox(2 * kOutboxBytesMax);
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
-                         MakeGrpcLink({.listen_address = flags.listen}, inbox));
-  StartLog(absl::StrCat("shard ", flags.shard));
+                         MakeRoleLink(flags.transport, flags.listen, inbox));
+  StartLog(absl::StrCat("shard ", shard));
   spdlog::info("listening on {}, kernels for {}", link->Address(),
                KernelTargetName());
   if (!flags.port_file.empty()) {
@@ -63,7 +93,7 @@ absl::Status Run(const Flags& flags) {
   Server server(std::move(options), *link, clock);
   TERSE_RETURN_IF_ERROR(server.Start());
   TERSE_RETURN_IF_ERROR(RunEventLoop(server, inbox, clock, stop));
-  if (flags.shard != 0) return absl::OkStatus();
+  if (shard != 0) return absl::OkStatus();
   return WriteReport(server.report(), flags.run_dir, flags.report);
 }
 
@@ -74,6 +104,11 @@ int Main(int argc, char** argv) {
   app.add_option("--shard", flags.shard, "which shard this is");
   app.add_option("--coordinator", flags.coordinator,
                  "HOST:PORT of shard 0; shards above 0 only");
+  app.add_option("--transport", flags.transport,
+                 "grpc, or mpi: shard j is rank j of mpirun")
+      ->check(CLI::IsMember({"grpc", "mpi"}));
+  app.add_option("--mpi-ranks", flags.mpi_ranks,
+                 "how many processes MPI must have started");
   app.add_option("--listen", flags.listen, "HOST:PORT, port 0 for any");
   app.add_option("--port-file", flags.port_file,
                  "where to write the address that is listened on");
@@ -89,14 +124,9 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0
                                 : static_cast<int>(ExitCode::kBadCommandLine);
   }
-  const bool is_coordinator = flags.shard == 0;
-  if (is_coordinator == flags.job.empty() ||
-      is_coordinator != flags.coordinator.empty()) {
-    std::fprintf(stderr, "%s: shard 0 takes --job, the others --coordinator\n",
-                 kProgram);
-    return static_cast<int>(ExitCode::kBadCommandLine);
-  }
-  return ExitWith(kProgram, Run(flags));
+  const int code = ExitWith(kProgram, Run(flags));
+  EndRoleTransport(code == 0);
+  return code;
 }
 
 }  // namespace

@@ -14,9 +14,9 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
-#include "common/transport/grpc/grpc_link.h"
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
+#include "common/wire/role_link.h"
 #include "common/wire/role_main.h"
 #include "worker/data/dataset.h"
 #include "worker/local_job.h"
@@ -32,6 +32,8 @@ constexpr char kProgram[] = "terse-worker";
 struct Flags {
   std::string coordinator;
   std::optional<uint32_t> rank;
+  std::string transport = "grpc";
+  uint32_t mpi_ranks = 0;
   std::string data_dir;
   bool memory = false;
   std::string job;
@@ -67,10 +69,13 @@ uint64_t NewIncarnation() {
 }
 
 absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop) {
+  if (flags.transport == "mpi") {
+    TERSE_RETURN_IF_ERROR(StartRoleMpi(flags.mpi_ranks).status());
+  }
   const SystemClock clock;
   Inbox inbox(2 * kOutboxBytesMax);
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
-                         MakeGrpcLink({}, inbox));
+                         MakeRoleLink(flags.transport, "", inbox));
   WorkerSession session({.coordinator_address = flags.coordinator,
                          .rank = flags.rank,
                          .token = TokenFromEnvironment(),
@@ -106,6 +111,11 @@ int Main(int argc, char** argv) {
   app.add_option("--rank", flags.rank,
                  "which worker this is; the coordinator chooses if not given");
   app.add_option("--data-dir", flags.data_dir, "where the data files lie");
+  app.add_option("--transport", flags.transport,
+                 "grpc, or mpi: the coordinator is rank 0 of mpirun")
+      ->check(CLI::IsMember({"grpc", "mpi"}));
+  app.add_option("--mpi-ranks", flags.mpi_ranks,
+                 "how many processes MPI must have started");
   auto* memory = app.add_flag("--memory", flags.memory,
                               "runs the whole job as threads of this process");
   app.add_option("--job", flags.job, "job file; with --memory")->needs(memory);
@@ -121,6 +131,9 @@ int Main(int argc, char** argv) {
   coordinator->excludes(memory);
   try {
     app.parse(argc, argv);
+    if (flags.transport == "mpi" && flags.coordinator.empty()) {
+      flags.coordinator = "mpi:0";
+    }
     if (flags.memory == flags.job.empty() ||
         flags.memory != flags.coordinator.empty()) {
       throw CLI::ValidationError("give --coordinator, or --memory and --job");
@@ -137,7 +150,9 @@ int Main(int argc, char** argv) {
   if (status.ok()) {
     status = flags.memory ? RunMemoryJob(flags, stop) : RunWorker(flags, stop);
   }
-  return ExitWith(kProgram, status);
+  const int code = ExitWith(kProgram, status);
+  EndRoleTransport(code == 0);
+  return code;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "common/plan/plan.h"
 #include "deploy/launch/bench_command.h"
 #include "deploy/launch/inspect.h"
+#include "deploy/launch/run.h"
 #include "deploy/launch/train.h"
 
 namespace terse {
@@ -20,6 +21,7 @@ namespace {
 
 struct Flags {
   TrainOptions train;
+  RunOptions run;
   BenchCodecOptions bench;
   uint32_t servers = 0;
   uint32_t workers = 0;
@@ -202,7 +204,9 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   Flags flags;
   flags.train.command_line.assign(argv, argv + argc);
+  flags.run.command_line = flags.train.command_line;
   AddTrain(app, flags);
+  AddRun(app, flags.run);
   AddInspect(app, flags);
   flags.bench.version = TERSE_VERSION;
   AddBench(app, flags.bench);
@@ -213,6 +217,7 @@ int Main(int argc, char** argv) {
     return BadCommandLine(app, error.what(), {argv + 1, argv + argc});
   }
   const CLI::App& command = *app.get_subcommands().front();
+  if (command.get_name() == "run") return RunOneProcess(flags.run);
   if (command.get_name() == "bench") return RunBenchCodec(flags.bench);
   return command.get_name() == "inspect" ? InspectCommand(flags)
                                          : TrainCommand(command, flags);

@@ -37,13 +37,10 @@ Role MakeRole(const RoleOptions& options, const std::string& kind,
   return role;
 }
 
-// OpenBLAS and torch fight over the cores when idle threads spin.
 void SetThreads(const Job& job, Role& role) {
-  const std::string threads = absl::StrCat(job.cluster().threads_per_worker());
+  const Environment threads = WorkerEnvironment(job);
   role.process.environment.insert(role.process.environment.end(),
-                                  {{"OMP_NUM_THREADS", threads},
-                                   {"OPENBLAS_NUM_THREADS", threads},
-                                   {"OMP_WAIT_POLICY", "passive"}});
+                                  threads.begin(), threads.end());
 }
 
 void AddDataDirectory(const RoleOptions& options,
@@ -53,6 +50,14 @@ void AddDataDirectory(const RoleOptions& options,
 }
 
 }  // namespace
+
+Environment WorkerEnvironment(const Job& job) {
+  const std::string threads = absl::StrCat(job.cluster().threads_per_worker());
+  // Idle threads must not spin.
+  return {{"OMP_NUM_THREADS", threads},
+          {"OPENBLAS_NUM_THREADS", threads},
+          {"OMP_WAIT_POLICY", "passive"}};
+}
 
 std::string PortFile(const std::string& run_directory) {
   return absl::StrCat(run_directory, "/shard-0.port");

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -29,6 +30,11 @@ Role CoordinatorRole(const RoleOptions& options);
 // All the others; `coordinator` is HOST:PORT of shard 0.
 std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,
                              const std::string& coordinator);
+
+// What a worker needs in its environment, so that the threads of OpenBLAS and
+// torch do not fight over the cores.
+std::vector<std::pair<std::string, std::string>> WorkerEnvironment(
+    const Job& job);
 
 // The one process of a job whose transport is memory.
 Role MemoryRole(const Job& job, const RoleOptions& options);

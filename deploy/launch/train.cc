@@ -205,6 +205,15 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
     std::fputs(PrintJob(job).c_str(), stdout);
     return 0;
   }
+  if (job.cluster().transport() == Cluster::MPI) {
+    return WithExitCode(
+        absl::InvalidArgumentError(absl::StrFormat(
+            "cluster.transport: mpi needs MPI's launcher: mpirun -np %d terse "
+            "run %s",
+            job.cluster().servers() + job.cluster().workers(),
+            options.job_path)),
+        ExitCode::kBadCommandLine);
+  }
   // Nothing starts for a job whose model does not fit together.
   TERSE_ASSIGN_OR_RETURN(const Plan plan, MakePlan(job));
   TERSE_RETURN_IF_ERROR(CheckDataDirectory(options.data_directory));
