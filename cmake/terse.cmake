@@ -1,3 +1,10 @@
+# What the tsan preset asks of every test it runs; see tests/tsan.supp.
+set(TERSE_TEST_ENVIRONMENT "")
+if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")
+  set(TERSE_TEST_ENVIRONMENT
+      "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:ignore_noninstrumented_modules=1")
+endif()
+
 # terse_library(NAME SOURCES ... DEPS ... [PRIVATE_DEPS ...])
 function(terse_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
@@ -17,7 +24,8 @@ function(terse_test name)
                              TERSE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                              TERSE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}")
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"
+                       ENVIRONMENT "${TERSE_TEST_ENVIRONMENT}")
 endfunction()
 
 # terse_test_directory(NAME DEPS ...): every *_test.cc of this folder in one
@@ -46,5 +54,6 @@ function(terse_fuzz name)
   set_target_properties(${name} PROPERTIES
                         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
-  set_tests_properties(${name} PROPERTIES LABELS fuzz)
+  set_tests_properties(${name} PROPERTIES LABELS fuzz
+                       ENVIRONMENT "${TERSE_TEST_ENVIRONMENT}")
 endfunction()

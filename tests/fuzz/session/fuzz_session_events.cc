@@ -1,0 +1,184 @@
+// Whatever frames come, in whatever order, from peers that come and go: a
+// coordinator, a shard and a worker neither crash nor wait for anybody who has
+// left. The input's first byte chooses the role; then come events: a byte for
+// what happens and to which peer, and for a frame its type, step, block, length
+// and payload.
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/config/job.h"
+#include "common/wire/messages.h"
+#include "server/server.h"
+#include "spdlog/spdlog.h"
+#include "tests/sim/sim_model.h"
+#include "worker/session.h"
+
+namespace terse {
+namespace {
+
+// Statistics over shards, batch-norm buffers, codes down, two of every role.
+constexpr char kJob[] = R"(
+model: {mlp: {hidden: [3], batch_norm: true}}
+data: {kind: noise, shape: [1, 2, 2], train_samples: 20, test_samples: 4}
+quantize: {weights: {kind: dorefa, bits: 2}}
+clip: {global_norm: 0.5}
+train: {steps: 2, batch_size: 5}
+cluster: {servers: 2, workers: 2}
+)";
+
+// A link to peers that the input plays.
+class FuzzLink final : public Link {
+ public:
+  PeerId Connect(const std::string&, absl::Duration) override {
+    open.insert(++connected);
+    return PeerId{connected};
+  }
+  absl::Status Send(PeerId peer, Frame) override {
+    const auto number = static_cast<uint64_t>(peer);
+    if (!open.contains(number) || closed.contains(number)) {
+      return absl::NotFoundError("the peer is closed");
+    }
+    return absl::OkStatus();
+  }
+  void Admit(PeerId, size_t) override {}
+  void Close(PeerId peer) override {
+    closed.insert(static_cast<uint64_t>(peer));
+  }
+  LinkCounters Counters() const override { return {}; }
+  std::string Address() const override { return "here"; }
+
+  uint64_t connected = 0;
+  std::set<uint64_t> open;  // Connected or heard of, and not lost.
+  std::set<uint64_t> closed;
+};
+
+// Those that connect to us.
+constexpr uint64_t kIncoming = 100;
+
+class Input {
+ public:
+  Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+  bool empty() const { return size_ == 0; }
+  uint8_t Byte() {
+    if (empty()) return 0;
+    --size_;
+    return *data_++;
+  }
+  std::string Bytes(size_t count) {
+    const size_t taken = std::min(count, size_);
+    std::string bytes(reinterpret_cast<const char*>(data_), taken);
+    data_ += taken;
+    size_ -= taken;
+    return bytes;
+  }
+
+ private:
+  const uint8_t* data_;
+  size_t size_;
+};
+
+Frame ReadFrame(Input& input) {
+  const FrameType type = input.Byte();
+  const uint64_t step = input.Byte();
+  const uint32_t block = input.Byte();
+  const size_t bytes = input.Byte();
+  return MakeFrame(type, step, block, Buffer::CopyOf(input.Bytes(bytes)));
+}
+
+Frame Welcome(const Job& job) {
+  wire::Welcome welcome;
+  welcome.set_job_yaml(PrintJob(job));
+  welcome.add_shard_addresses("a");
+  welcome.add_shard_addresses("b");
+  return MakeMessage(wire::WELCOME, welcome);
+}
+
+template <typename Role>
+void Play(Role& role, FuzzLink& link, ManualClock& clock, const Job& job,
+          Input input) {
+  const auto lose = [&](uint64_t peer, const absl::Status& reason) {
+    if (link.open.erase(peer) > 0) role.OnPeerLost(PeerId{peer}, reason);
+  };
+  std::set<uint64_t> gone;
+  while (!input.empty()) {
+    const uint8_t event = input.Byte();
+    const uint64_t number = event & 3;
+    const uint64_t peer = event & 0x20 ? 1 + number : kIncoming + number;
+    if (peer < kIncoming && peer > link.connected) continue;
+    switch ((event >> 2) & 7) {
+      case 5:
+        gone.insert(peer);
+        lose(peer, event & 0x40 ? absl::OkStatus()
+                                : absl::UnavailableError("it broke off"));
+        break;
+      case 6:
+        clock.Set(clock.Now() + absl::Seconds(input.Byte()));
+        role.OnTime();
+        break;
+      default: {
+        const bool welcome = ((event >> 2) & 7) == 7;
+        Frame frame = welcome ? Welcome(job) : ReadFrame(input);
+        if (gone.contains(peer) || link.closed.contains(peer)) break;
+        link.open.insert(peer);
+        role.OnFrame(PeerId{peer}, std::move(frame));
+      }
+    }
+  }
+  role.Abort(absl::CancelledError("the input ends"));
+  while (!link.open.empty()) lose(*link.open.begin(), absl::OkStatus());
+  TERSE_CHECK(role.finished());
+}
+
+void PlayServer(uint32_t shard, const Job& job, Input input) {
+  FuzzLink link;
+  ManualClock clock;
+  ServerOptions options;
+  options.shard = shard;
+  if (shard == 0) options.job = job;
+  options.coordinator_address = "coordinator";
+  Server server(std::move(options), link, clock);
+  TERSE_CHECK(server.Start().ok());
+  Play(server, link, clock, job, input);
+}
+
+void PlayWorker(const Job& job, Input input) {
+  FuzzLink link;
+  ManualClock clock;
+  WorkerSession session(
+      {.coordinator_address = "coordinator"},
+      [](const Job& read, const Plan& plan,
+         uint32_t rank) -> absl::StatusOr<std::unique_ptr<NetworkModel>> {
+        return std::make_unique<SimModel>(read, plan, rank, SimModelOptions{});
+      },
+      link, clock);
+  session.Start();
+  Play(session, link, clock, job, input);
+}
+
+}  // namespace
+}  // namespace terse
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace terse;
+  static const Job* const job = [] {
+    spdlog::set_level(spdlog::level::off);
+    const auto parsed = ParseJob(kJob, "fuzz_session", {});
+    TERSE_CHECK(parsed.ok());
+    return new Job(*parsed);
+  }();
+  Input input(data, size);
+  const uint8_t role = input.Byte() % 3;
+  if (role == 2) {
+    PlayWorker(*job, input);
+  } else {
+    PlayServer(role, *job, input);
+  }
+  return 0;
+}
