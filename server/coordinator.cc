@@ -38,6 +38,7 @@ Coordinator::Coordinator(const Job& job, const Plan& plan,
       ready_(job.cluster().workers()),
       bytes_sent_(job.cluster().workers()),
       bytes_received_(job.cluster().workers()),
+      residual_ratios_(job.cluster().workers()),
       goodbyes_(job.cluster().workers()) {
   digests_wanted_ =
       ScopeOf(plan, wire::BlockStatistics::GRADIENT_NORM, 0).block_count;
@@ -96,6 +97,9 @@ void Coordinator::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
                                const wire::StepReport& report) {
   bytes_sent_[worker] = report.bytes_sent();
   bytes_received_[worker] = report.bytes_received();
+  if (report.has_residual_norm_ratio()) {
+    residual_ratios_[worker] = report.residual_norm_ratio();
+  }
   if (step < last_step_) return;  // Counted before.
   OpenStep& open = open_steps_[step];
   if (open.parts.empty()) open.parts.resize(ready_.size());
@@ -124,6 +128,18 @@ double Coordinator::BitsPerElement(uint64_t bytes, uint64_t steps) const {
                static_cast<double>(steps) * ready_.size() * parameters_);
 }
 
+std::optional<double> Coordinator::ResidualNormRatio() const {
+  double sum = 0;
+  int workers = 0;
+  for (const std::optional<double>& ratio : residual_ratios_) {
+    if (!ratio) continue;
+    sum += *ratio;
+    ++workers;
+  }
+  if (workers == 0) return std::nullopt;
+  return sum / workers;
+}
+
 void Coordinator::EmitProgress(absl::Time now) {
   progress_emitted_ = now;
   uint64_t up = 0;
@@ -133,17 +149,22 @@ void Coordinator::EmitProgress(absl::Time now) {
   const double seconds = absl::ToDoubleSeconds(now - started_);
   // A worker counts its bytes when it reports step t, before it sends step t's.
   const uint64_t steps_counted = std::max<uint64_t>(last_step_, 2) - 1;
-  on_event_({{"event", "progress"},
-             {"seconds", seconds},
-             {"step", last_step_},
-             {"epoch", Ratio(last_step_, timeline_.steps_per_epoch)},
-             {"train_loss", Ratio(window_.loss, window_.samples)},
-             {"train_accuracy", Ratio(window_.correct, window_.samples)},
-             {"steps_per_second", Ratio(last_step_, seconds)},
-             {"wire_bytes_up", up},
-             {"wire_bytes_down", down},
-             {"bits_per_element_up", BitsPerElement(up, steps_counted)},
-             {"bits_per_element_down", BitsPerElement(down, last_step_)}});
+  nlohmann::json event = {
+      {"event", "progress"},
+      {"seconds", seconds},
+      {"step", last_step_},
+      {"epoch", Ratio(last_step_, timeline_.steps_per_epoch)},
+      {"train_loss", Ratio(window_.loss, window_.samples)},
+      {"train_accuracy", Ratio(window_.correct, window_.samples)},
+      {"steps_per_second", Ratio(last_step_, seconds)},
+      {"wire_bytes_up", up},
+      {"wire_bytes_down", down},
+      {"bits_per_element_up", BitsPerElement(up, steps_counted)},
+      {"bits_per_element_down", BitsPerElement(down, last_step_)}};
+  if (const auto ratio = ResidualNormRatio()) {
+    event["residual_norm_ratio"] = *ratio;
+  }
+  on_event_(event);
   window_ = {};
 }
 

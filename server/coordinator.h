@@ -74,6 +74,8 @@ class Coordinator {
 
   void EmitProgress(absl::Time now);
   double BitsPerElement(uint64_t bytes, uint64_t steps) const;
+  // Mean over the workers that have told theirs; none if none has.
+  std::optional<double> ResidualNormRatio() const;
   nlohmann::json TimesJson() const;
 
   const Job& job_;
@@ -93,6 +95,7 @@ class Coordinator {
   LossSums epoch_;                           // The last epoch's.
   std::vector<uint64_t> bytes_sent_;         // By worker.
   std::vector<uint64_t> bytes_received_;
+  std::vector<std::optional<double>> residual_ratios_;  // By worker.
 
   std::map<uint64_t, Evaluation> evaluations_;
   std::optional<double> test_loss_;

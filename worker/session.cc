@@ -282,6 +282,9 @@ absl::Status WorkerSession::ComputeStep(uint64_t step) {
     const LinkCounters counters = link_.Counters();
     report.set_bytes_sent(counters.bytes_sent);
     report.set_bytes_received(counters.bytes_received);
+    if (const auto ratio = uplink_->ResidualNormRatio()) {
+      report.set_residual_norm_ratio(*ratio);
+    }
     for (uint32_t s = 0; s < shards_.size(); ++s) {
       reported.Update(SendToShard(s, MakeMessage(wire::STEP, report, step)));
     }

@@ -1,5 +1,6 @@
 #include "worker/uplink.h"
 
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,10 +16,11 @@ Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
       seed_(seed),
       worker_(worker),
       send_(std::move(send)),
-      residuals_(plan.tensors.size()) {
+      feedback_(plan.tensors.size()) {
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
-    if (plan.tensors[t].error_feedback) {
-      residuals_[t].resize(ElementCount(plan.model.tensors[t].shape));
+    if (plan.tensors[t].feedback.any()) {
+      feedback_[t] = std::make_unique<Feedback>(
+          plan.tensors[t].feedback, ElementCount(plan.model.tensors[t].shape));
     }
   }
 }
@@ -27,18 +29,21 @@ absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
                           std::span<const float> gradient) {
   const TensorPlan& plan = plan_.tensors[tensor];
   const uint64_t key = DrawKey(Draw::kEncode, {seed_, step, worker_, tensor});
+  Feedback* const feedback = feedback_[tensor].get();
+  if (feedback != nullptr) feedback->BeginStep(gradient);
   for (uint32_t i = 0; i < plan.block_count; ++i) {
     const uint32_t id = plan.first_block + i;
     const BlockSpec& block = plan_.blocks[id];
-    EncodeArgs args = {.key = key, .first_index = block.first_index};
-    if (plan.error_feedback) {
-      args.residual =
-          std::span(residuals_[tensor]).subspan(block.first_index, block.count);
-    }
+    const EncodeArgs args = {.key = key, .first_index = block.first_index};
     Buffer payload = Buffer::Allocate(plan.codec->MaxEncodedBytes(block.count));
-    const auto bytes =
-        plan.codec->Encode(gradient.subspan(block.first_index, block.count),
-                           args, payload.mutable_bytes());
+    const auto encode = [&](std::span<const float> values,
+                            const EncodeArgs& args) {
+      return plan.codec->Encode(values, args, payload.mutable_bytes());
+    };
+    const auto values = gradient.subspan(block.first_index, block.count);
+    const auto bytes = feedback != nullptr
+                           ? feedback->Encode(values, args, encode)
+                           : encode(values, args);
     if (!bytes.ok()) {
       return Annotate(bytes.status(),
                       absl::StrCat("step ", step, ", gradient of ",
@@ -48,7 +53,33 @@ absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
     TERSE_RETURN_IF_ERROR(send_(
         block.shard, MakeFrame(wire::GRADIENT, step, id, std::move(payload))));
   }
+  if (plan.error_feedback) MeasureResidual(step, tensor, gradient);
   return absl::OkStatus();
+}
+
+void Uplink::MeasureResidual(uint64_t step, uint32_t tensor,
+                             std::span<const float> gradient) {
+  if (step % kResidualNormSteps != 0) return;
+  if (step != norms_step_) {
+    norms_step_ = step;
+    residual_squares_ = 0;
+    gradient_squares_ = 0;
+  }
+  const double residual = NormOf(Residual(tensor));
+  const double norm = NormOf(gradient);
+  residual_squares_ += residual * residual;
+  gradient_squares_ += norm * norm;
+}
+
+std::optional<double> Uplink::ResidualNormRatio() const {
+  if (!(gradient_squares_ > 0)) return std::nullopt;
+  return std::sqrt(residual_squares_ / gradient_squares_);
+}
+
+std::span<const float> Uplink::Residual(uint32_t tensor) const {
+  const Feedback* const feedback = feedback_[tensor].get();
+  if (feedback == nullptr) return {};
+  return feedback->residual();
 }
 
 absl::Status Uplink::PushBuffer(uint64_t version, uint32_t tensor,

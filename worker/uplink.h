@@ -5,14 +5,21 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "common/frame/frame.h"
 #include "common/plan/plan.h"
+#include "worker/feedback.h"
 
 namespace terse {
+
+// Steps between two measurements of the residual's norm, which reads it and the
+// gradient once more.
+inline constexpr uint64_t kResidualNormSteps = 8;
 
 class Uplink {
  public:
@@ -30,17 +37,30 @@ class Uplink {
   absl::Status PushBuffer(uint64_t version, uint32_t tensor,
                           std::span<const float> values);
 
+  // What is kept of `tensor` from step to step, for checkpoints to keep under
+  // its name; null: nothing.
+  Feedback* KeptOf(uint32_t tensor) { return feedback_[tensor].get(); }
+
   // What error feedback holds back of `tensor`; empty without it.
-  std::span<const float> Residual(uint32_t tensor) const {
-    return residuals_[tensor];
-  }
+  std::span<const float> Residual(uint32_t tensor) const;
+
+  // Norm of the residuals over that of the gradients, over all tensors with
+  // error feedback, in the last step that kResidualNormSteps divides; none
+  // before one, or where the gradients were 0.
+  std::optional<double> ResidualNormRatio() const;
 
  private:
+  void MeasureResidual(uint64_t step, uint32_t tensor,
+                       std::span<const float> gradient);
+
   const Plan& plan_;
   const uint64_t seed_;
   const uint32_t worker_;
   const std::function<absl::Status(uint32_t shard, Frame frame)> send_;
-  std::vector<std::vector<float>> residuals_;  // By tensor.
+  std::vector<std::unique_ptr<Feedback>> feedback_;  // By tensor.
+  uint64_t norms_step_ = 0;
+  double residual_squares_ = 0;
+  double gradient_squares_ = 0;
 };
 
 }  // namespace terse

@@ -58,6 +58,21 @@ absl::Status CheckRules(const Rules& rules, const std::string& path,
   return absl::OkStatus();
 }
 
+// The same without compression: momentum and clipping must not depend on size.
+GradientCodec Uncompressed(const GradientCodec& options) {
+  GradientCodec codec;
+  codec.set_momentum_correction(options.momentum_correction());
+  codec.set_local_clip_norm(options.local_clip_norm());
+  return codec;
+}
+
+// Whether some elements are sent and others wait.
+bool IsSparse(const GradientCodec& options) {
+  return options.kind() == GradientCodec::TOPK ||
+         options.kind() == GradientCodec::RANDOMK ||
+         options.kind() == GradientCodec::THRESHOLD;
+}
+
 class Planner {
  public:
   Planner(const Job& job, ModelSpec model) : job_(job) {
@@ -102,10 +117,11 @@ class Planner {
         ElementCount(spec.shape) < compress.small_tensor_elements();
     const int rule = LastMatch(compress.rules(), spec.name);
     const GradientCodec options = rule >= 0 ? compress.rules(rule).gradient()
-                                  : small   ? GradientCodec()
+                                  : small   ? Uncompressed(compress.gradient())
                                             : compress.gradient();
     tensor.error_feedback =
         options.error_feedback() && options.kind() != GradientCodec::NONE;
+    TERSE_RETURN_IF_ERROR(ChooseFeedback(options, tensor));
     std::shared_ptr<const Codec>& codec = codecs_[options.SerializeAsString()];
     if (codec == nullptr) {
       absl::StatusOr<std::unique_ptr<Codec>> made = MakeCodec(options);
@@ -113,6 +129,32 @@ class Planner {
       codec = *std::move(made);
     }
     tensor.codec = codec;
+    return absl::OkStatus();
+  }
+
+  absl::Status ChooseFeedback(const GradientCodec& options,
+                              TensorPlan& tensor) const {
+    const float momentum = options.momentum_correction();
+    if (momentum > 0 && job_.optimizer().momentum() > 0) {
+      return BadJob("compress", absl::InvalidArgumentError(
+                                    "momentum_correction is the momentum; "
+                                    "leave optimizer.momentum out"));
+    }
+    if (!tensor.error_feedback && options.kind() != GradientCodec::NONE &&
+        (momentum > 0 || options.residual_decay() != 1)) {
+      return BadJob("compress",
+                    absl::InvalidArgumentError(
+                        "momentum_correction and residual_decay need "
+                        "error_feedback: true"));
+    }
+    tensor.feedback = {
+        .error_feedback = tensor.error_feedback,
+        .residual_decay = options.residual_decay(),
+        .momentum = momentum,
+        .momentum_masking = IsSparse(options) && options.momentum_masking(),
+        .gradient_norm_max =
+            options.local_clip_norm() /
+            std::sqrt(static_cast<float>(job_.cluster().workers()))};
     return absl::OkStatus();
   }
 

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/codec/codec.h"
+#include "common/plan/feedback_options.h"
 #include "common/plan/model_spec.h"
 #include "common/quantize/weight_quantizer.h"
 #include "proto/job.pb.h"
@@ -32,6 +33,7 @@ struct TensorPlan {
   // Up. Null for buffers, which travel as fp32 and only for an evaluation.
   std::shared_ptr<const Codec> codec;
   bool error_feedback = false;
+  FeedbackOptions feedback;
   // Down. Null: fp32.
   std::shared_ptr<const WeightQuantizer> quantizer;
   // BlockSpecs [first_block, first_block + block_count).

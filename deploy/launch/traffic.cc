@@ -95,7 +95,8 @@ WorkerMemory MemoryOfWorker(const Job& job, const Plan& plan) {
         sizeof(float) * ElementCount(plan.model.tensors[t].shape);
     memory.weights += bytes;
     if (plan.IsBuffer(t)) continue;
-    memory.gradients += plan.tensors[t].error_feedback ? 2 * bytes : bytes;
+    const bool momentum = plan.tensors[t].feedback.momentum > 0;
+    memory.gradients += bytes * (1 + plan.tensors[t].error_feedback + momentum);
   }
   const Traffic traffic = PlanTraffic(plan);
   memory.working = traffic.payload_bytes_up + traffic.payload_bytes_down;

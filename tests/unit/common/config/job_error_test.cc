@@ -126,13 +126,13 @@ TEST(JobErrorTest, NumbersThatDoNotFit) {
 }
 
 TEST(JobErrorTest, UnknownEnumerator) {
-  EXPECT_EQ(ErrorOf(With("compress:\n  gradient: terngrda")),
-            "job.yaml:2:13: compress.gradient: unknown value 'terngrda'; did "
-            "you mean 'terngrad'? (one of none, fp16, terngrad, qsgd, dorefa, "
-            "topk)");
-  EXPECT_EQ(ErrorOf(With("compress: {gradient: {kind: TERNGRAD}}")),
-            "job.yaml:1:29: compress.gradient.kind: unknown value 'TERNGRAD' "
-            "(one of none, fp16, terngrad, qsgd, dorefa, topk)");
+  EXPECT_THAT(ErrorOf(With("compress:\n  gradient: terngrda")),
+              StartsWith("job.yaml:2:13: compress.gradient: unknown value "
+                         "'terngrda'; did you mean 'terngrad'? (one of none, "
+                         "fp16, terngrad, "));
+  EXPECT_THAT(ErrorOf(With("compress: {gradient: {kind: TERNGRAD}}")),
+              StartsWith("job.yaml:1:29: compress.gradient.kind: unknown value "
+                         "'TERNGRAD' (one of none, fp16, terngrad, "));
 }
 
 TEST(JobErrorTest, OptionOfAnotherKind) {

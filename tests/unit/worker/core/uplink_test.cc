@@ -94,6 +94,49 @@ TEST_F(UplinkTest, SentPlusResidualIsTheGradient) {
   EXPECT_GT(held_back, gradient.size() / 2);
 }
 
+TEST_F(UplinkTest, MeasuresTheResidualEveryFewSteps) {
+  Uplink uplink = MakeUplink();
+  EXPECT_FALSE(uplink.ResidualNormRatio().has_value());
+  const std::vector<float> gradient = Gradient();
+  ASSERT_TRUE(uplink.Push(0, 0, gradient).ok());
+  const double norm = NormOf(gradient);
+  const double first = NormOf(uplink.Residual(0)) / norm;
+  EXPECT_GT(first, 0.5);
+  EXPECT_DOUBLE_EQ(*uplink.ResidualNormRatio(), first);
+  for (uint64_t step = 1; step < kResidualNormSteps; ++step) {
+    ASSERT_TRUE(uplink.Push(step, 0, gradient).ok());
+    EXPECT_DOUBLE_EQ(*uplink.ResidualNormRatio(), first);
+  }
+  ASSERT_TRUE(uplink.Push(kResidualNormSteps, 0, gradient).ok());
+  EXPECT_DOUBLE_EQ(*uplink.ResidualNormRatio(),
+                   NormOf(uplink.Residual(0)) / norm);
+  EXPECT_NE(*uplink.ResidualNormRatio(), first);
+}
+
+TEST_F(UplinkTest, MomentumCorrectionSendsMomenta) {
+  plan_.tensors[0].feedback.momentum = 0.5f;
+  plan_.tensors[0].feedback.momentum_masking = false;
+  Uplink uplink = MakeUplink();
+  const std::vector<float> gradient = Gradient();
+  std::vector<float> sent(gradient.size());
+  for (int step = 0; step < 2; ++step) {
+    ASSERT_TRUE(uplink.Push(step, 0, gradient).ok());
+    for (const auto& [id, frame] : frames_) {
+      const BlockSpec& block = plan_.blocks[id];
+      plan_.tensors[0].codec->DecodeAdd(
+          frame.payload.bytes(), 1,
+          std::span(sent).subspan(block.first_index, block.count));
+    }
+  }
+  Feedback* const kept = uplink.KeptOf(0);
+  ASSERT_NE(kept, nullptr);
+  for (size_t i = 0; i < gradient.size(); ++i) {
+    // g, then 1.5 g: halves of integers are exact.
+    ASSERT_EQ(sent[i] + kept->residual()[i], 2.5f * gradient[i]) << i;
+    ASSERT_EQ(kept->momentum()[i], 1.5f * gradient[i]) << i;
+  }
+}
+
 TEST_F(UplinkTest, NaNNamesStepAndTensor) {
   Uplink uplink = MakeUplink();
   std::vector<float> gradient = Gradient();
