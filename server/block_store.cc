@@ -87,15 +87,38 @@ absl::Status BlockStore::Validate(uint32_t block, const Buffer& payload) const {
       "gradient of " + plan_.model.tensors[plan_.blocks[block].tensor].name);
 }
 
-void BlockStore::Aggregate(uint32_t block,
-                           std::span<const Contribution> contributions,
-                           std::span<float> gradient) const {
-  std::fill(gradient.begin(), gradient.end(), 0.0f);
-  const Codec& codec = *TensorOf(block).codec;
-  for (const Contribution& contribution : contributions) {
-    codec.DecodeAdd(contribution.payload.bytes(),
-                    static_cast<float>(contribution.weight), gradient);
+Buffer BlockStore::Aggregate(uint32_t block, uint64_t step,
+                             std::span<const Contribution> contributions,
+                             std::span<float> gradient) {
+  const TensorPlan& tensor = TensorOf(block);
+  const SumContext context = SumContextOf(plan_, block);
+  if (tensor.level_codec == nullptr) {
+    AddContributions(*tensor.codec, contributions, gradient);
+    if (!tensor.sum_down) return {};
+    return EncodeMean(context, contributions, gradient);
   }
+
+  TERSE_CHECK(contributions.size() == context.workers);
+  Place& place = places_.at(block);
+  const float scale = place.shared_scale;
+  float own_scale_max = 0;
+  for (const Contribution& part : contributions) {
+    own_scale_max = std::max(
+        own_scale_max, tensor.level_codec->OwnScale(part.payload.bytes()));
+  }
+  place.shared_scale = AgreedScale(own_scale_max);
+  if (step == 0) {
+    AddContributions(*tensor.codec, contributions, gradient);
+    if (!tensor.sum_down) return {};
+    return EncodeMean(context, contributions, gradient);
+  }
+  LevelSums sums(SumGrid(*tensor.level_codec, context.workers), context.count);
+  for (const Contribution& part : contributions) {
+    sums.Add(*tensor.level_codec, part.payload.bytes());
+  }
+  sums.Scale(MeanStep(scale, context.workers), gradient);
+  if (!tensor.sum_down) return {};
+  return EncodeLevelSum(context, sums, scale);
 }
 
 TensorStats BlockStore::WeightStats(uint32_t block) const {
@@ -122,7 +145,8 @@ void BlockStore::ChainRule(uint32_t block, const TensorStats& weight_stats,
 }
 
 double BlockStore::SquareSum(std::span<const float> gradient) const {
-  return ClippedSquareSum(gradient, GradientMax(job_));
+  return ClippedSquareSum(gradient,
+                          UpdateArgsOf(job_, {}, 0, 0, 1).gradient_max);
 }
 
 void BlockStore::UpdateLearned(uint32_t tensor,
@@ -151,14 +175,9 @@ absl::Status BlockStore::Update(uint32_t block, uint64_t step,
   const TensorPlan& tensor = TensorOf(block);
   const std::span<float> weights = MutableWeights(block);
   const bool centered = tensor.center_positions > 0;
-  const UpdateArgs args = {
-      .step = step,
-      .learning_rate = learning_rate,
-      .update_scale = tensor.update_scale,
-      .gradient_scale = gradient_scale,
-      .gradient_max = GradientMax(job_),
-      .weight_decay = tensor.weight_decay,
-      .weight_max = centered ? kUnbounded : tensor.weight_max};
+  UpdateArgs args =
+      UpdateArgsOf(job_, tensor, step, learning_rate, gradient_scale);
+  if (centered) args.weight_max = kUnbounded;
   ApplyUpdate(job_.optimizer(), args, gradient, weights, State(block));
   if (tensor.quantizer == nullptr) return absl::OkStatus();
   if (centered) {
@@ -187,14 +206,22 @@ Buffer BlockStore::EncodeWeights(uint32_t block, uint64_t version,
                                  const TensorStats& weight_stats) const {
   const std::span<const float> weights = Weights(block);
   const TensorPlan& tensor = TensorOf(block);
-  if (tensor.quantizer == nullptr)
-    return Buffer::CopyOf(std::as_bytes(weights));
+  const size_t bytes = tensor.quantizer == nullptr
+                           ? weights.size_bytes()
+                           : tensor.quantizer->EncodedBytes(weights.size());
+  const float scale = SharedScale(block);
+  const size_t scale_bytes = tensor.level_codec != nullptr ? sizeof(scale) : 0;
+  Buffer codes = Buffer::Allocate(bytes + scale_bytes);
+  const std::span<std::byte> target = codes.mutable_bytes();
+  std::memcpy(target.data() + bytes, &scale, scale_bytes);
+  if (tensor.quantizer == nullptr) {
+    std::memcpy(target.data(), weights.data(), bytes);
+    return codes;
+  }
   QuantizeArgs args = ArgsOf(block, weight_stats);
   args.key = DrawKey(Draw::kQuantize,
                      {job_.seed(), version, plan_.blocks[block].tensor});
-  Buffer codes =
-      Buffer::Allocate(tensor.quantizer->EncodedBytes(weights.size()));
-  tensor.quantizer->Encode(weights, args, codes.mutable_bytes());
+  tensor.quantizer->Encode(weights, args, target.first(bytes));
   return codes;
 }
 

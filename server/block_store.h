@@ -17,12 +17,6 @@
 
 namespace terse {
 
-// A worker's part of a block's gradient.
-struct Contribution {
-  Buffer payload;
-  double weight = 0;  // Its share of the mean.
-};
-
 class BlockStore {
  public:
   // The initial weights of the parameter blocks that `shard` holds. `job` and
@@ -43,10 +37,15 @@ class BlockStore {
   // Errors: as Codec::Validate.
   absl::Status Validate(uint32_t block, const Buffer& payload) const;
 
-  // Writes the weighted sum of the contributions, added in their order.
-  // Requires: every payload is valid; gradient.size() == the block's count.
-  void Aggregate(uint32_t block, std::span<const Contribution> contributions,
-                 std::span<float> gradient) const;
+  // Writes the weighted sum of the contributions to step `step`, added in their
+  // order (as integers where their scale is shared), and agrees on the scale of
+  // the next step. Returns the sum's message where that comes down, else
+  // nothing.
+  // Requires: every payload is valid; gradient.size() == the block's count. If
+  // the scale is shared: a contribution of every worker, of equal weights.
+  Buffer Aggregate(uint32_t block, uint64_t step,
+                   std::span<const Contribution> contributions,
+                   std::span<float> gradient);
 
   // Parts of the tensor's statistics; see WeightQuantizer. Those of a gradient
   // belong to the learned scales that the forward pass used.
@@ -75,9 +74,15 @@ class BlockStore {
   absl::Status Update(uint32_t block, uint64_t step, float learning_rate,
                       float gradient_scale, std::span<const float> gradient);
 
-  // What travels down: codes, or fp32.
+  // What travels down: codes, or fp32; behind them the next step's scale if it
+  // is shared.
   Buffer EncodeWeights(uint32_t block, uint64_t version,
                        const TensorStats& weight_stats) const;
+
+  // The scale all workers take in the next step; 0 where they take their own.
+  float SharedScale(uint32_t block) const {
+    return places_.at(block).shared_scale;
+  }
 
   // Of the weights; with them, in a tensor's first block, the learned scales.
   Sha256Digest Digest(uint32_t block) const;
@@ -86,6 +91,8 @@ class BlockStore {
   struct Place {
     size_t offset;  // Into every array below.
     size_t count;
+    // Of the step to come; see LevelCodec. +0 at version 0.
+    float shared_scale = 0;
   };
 
   // Scales that are trained with a tensor; each shard that holds a part of the

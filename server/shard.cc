@@ -146,6 +146,13 @@ absl::Status Shard::OnGradient(absl::Time now, uint32_t worker, uint64_t step,
     return absl::InvalidArgumentError(absl::StrCat(
         "gradient of step ", step, " before the report of that step"));
   }
+  if (plan_.tensors[plan_.blocks[block].tensor].level_codec != nullptr &&
+      round.samples[worker] != job_.train().batch_size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "gradient of ", round.samples[worker], " samples in place of ",
+        job_.train().batch_size(), ": levels of a shared scale add up only if ",
+        "all count as much"));
+  }
   TERSE_RETURN_IF_ERROR(store_.Validate(block, payload));
   if (state.received == 0) state.opened = now;
   state.payloads[worker] = std::move(payload);
@@ -188,7 +195,8 @@ void Shard::Aggregate(uint32_t r, size_t place) {
     state.gradient.resize(gradient.size());
     gradient = state.gradient;
   }
-  store_.Aggregate(block, contributions, gradient);
+  state.sum =
+      store_.Aggregate(block, round.version - 1, contributions, gradient);
   if (!stats) {
     ApplyChainRule(r, place, {}, gradient);
     return;
@@ -221,7 +229,10 @@ void Shard::ApplyChainRule(uint32_t r, size_t place,
 
 void Shard::Update(uint32_t r, size_t place, float gradient_scale,
                    std::span<const float> gradient) {
-  failure_.Update(store_.Update(store_.blocks()[place], updates_[place]++,
+  const uint32_t block = store_.blocks()[place];
+  Buffer& sum = rounds_[r].blocks[place].sum;
+  if (!sum.empty()) FinishSum(gradient_scale, store_.SharedScale(block), sum);
+  failure_.Update(store_.Update(block, updates_[place]++,
                                 LearningRateOf(rounds_[r]), gradient_scale,
                                 gradient));
   FinishBlock(r, place);
@@ -243,9 +254,11 @@ void Shard::FinishBlock(uint32_t r, size_t place) {
   }
   state.phase = Phase::kDone;
   if (bsp()) {
-    for (const Frame& frame : WeightFrames(block, rounds_[r].version)) {
+    for (const Frame& frame :
+         WeightFrames(block, rounds_[r].version, state.sum)) {
       for (uint32_t w = 0; w < clocks_.size(); ++w) output_.send(w, frame);
     }
+    state.sum = {};
   }
   if (++rounds_[r].blocks_done == rounds_[r].blocks.size()) FinishRound(r);
 }
@@ -290,7 +303,9 @@ TensorStats Shard::LocalWeightStats(uint32_t tensor) const {
   return merged;
 }
 
-std::vector<Frame> Shard::WeightFrames(uint32_t block, uint64_t version) const {
+std::vector<Frame> Shard::WeightFrames(uint32_t block, uint64_t version,
+                                       const Buffer& sum) const {
+  if (!sum.empty()) return {MakeFrame(wire::SUMS, version, block, sum)};
   const uint32_t tensor = plan_.blocks[block].tensor;
   std::vector<Frame> frames;
   frames.push_back(

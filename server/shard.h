@@ -66,6 +66,7 @@ class Shard {
     uint32_t received = 0;
     std::vector<std::optional<Buffer>> payloads;  // By worker.
     std::vector<float> gradient;  // Kept while statistics are on their way.
+    Buffer sum;  // What comes down in place of the weights, if it does.
   };
 
   // The gradients of one step, from which `version` of the weights comes: of
@@ -105,9 +106,10 @@ class Shard {
   void Resolve(StatisticsKind kind, uint32_t tensor, uint32_t round,
                const TensorStats& merged);
 
-  // The frames that carry a block: its weights, and before an evaluation that
-  // needs them the shadow weights.
-  std::vector<Frame> WeightFrames(uint32_t block, uint64_t version) const;
+  // The frames that carry a block: its weights (or the `sum` that made them, if
+  // there is one), and before an evaluation that needs them the shadow weights.
+  std::vector<Frame> WeightFrames(uint32_t block, uint64_t version,
+                                  const Buffer& sum = {}) const;
   // Sends the weights to the workers that may go on (SSP and async).
   void Release();
   TensorStats LocalWeightStats(uint32_t tensor) const;

@@ -1,6 +1,7 @@
 #include "worker/downlink.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -45,6 +46,24 @@ absl::Status DecodeFloats(const Plan& plan, uint32_t block,
   std::memcpy(tensor_values.data() + spec.first_index, payload.bytes().data(),
               payload.size());
   return absl::OkStatus();
+}
+
+absl::StatusOr<float> TakeSharedScale(const Plan& plan, uint32_t block,
+                                      Buffer& payload) {
+  if (plan.tensors[plan.blocks[block].tensor].level_codec == nullptr) return 0;
+  float scale;
+  if (payload.size() < sizeof(scale)) {
+    return absl::DataLossError(absl::StrCat(
+        "block ", block, " has ", payload.size(), " bytes and no scale"));
+  }
+  const size_t bytes = payload.size() - sizeof(scale);
+  std::memcpy(&scale, payload.bytes().data() + bytes, sizeof(scale));
+  if (!std::isfinite(scale) || std::signbit(scale)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("block ", block, " has scale ", scale));
+  }
+  payload.Truncate(bytes);
+  return scale;
 }
 
 absl::Status DecodeWeights(const Plan& plan, uint32_t block,

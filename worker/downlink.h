@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/frame/frame.h"
 #include "common/plan/plan.h"
 
@@ -36,6 +37,12 @@ class BlockSet {
   size_t missing_ = 0;
   uint64_t version_ = 0;
 };
+
+// Takes the scale of the next step off the end of a WEIGHTS payload; 0 (and
+// nothing is taken) for blocks of which the workers share no scale.
+// Errors: DataLoss (length), InvalidArgument (negative, NaN or infinite).
+absl::StatusOr<float> TakeSharedScale(const Plan& plan, uint32_t block,
+                                      Buffer& payload);
 
 // Decodes a WEIGHTS payload into the block's part of `tensor_values`.
 // Errors: as WeightQuantizer::Validate; DataLoss (length).

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
+#include "common/optimizer/schedule.h"
 #include "common/wire/messages.h"
 #include "spdlog/spdlog.h"
 
@@ -91,6 +92,8 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
       return OnStart(frame);
     case wire::WEIGHTS:
       return OnWeights(frame);
+    case wire::SUMS:
+      return OnSum(frame);
     case wire::MEAN_BUFFERS:
     case wire::EVALUATION_WEIGHTS:
       return OnEvaluationBlock(frame);
@@ -153,6 +156,7 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
       *plan_, job_->seed(), *rank_, [this](uint32_t shard, Frame frame) {
         return SendToShard(shard, std::move(frame));
       });
+  replica_ = std::make_unique<Replica>(*job_, *plan_);
   awaited_ = std::make_unique<Awaited>(*plan_);
   return absl::OkStatus();
 }
@@ -184,11 +188,48 @@ absl::Status WorkerSession::OnStart(const Frame& frame) {
 absl::Status WorkerSession::OnWeights(const Frame& frame) {
   if (!awaited_) return absl::InvalidArgumentError("weights before the job");
   TERSE_RETURN_IF_ERROR(awaited_->weights.Take(frame.step, frame.block));
+  const uint32_t tensor = plan_->blocks[frame.block].tensor;
+  if (plan_->tensors[tensor].sum_down && frame.step > 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("weights of ", plan_->model.tensors[tensor].name,
+                     ", of which the sum of the gradients comes down"));
+  }
   const absl::Time begin = clock_.Now();
+  Buffer payload = frame.payload;
+  TERSE_ASSIGN_OR_RETURN(const float scale,
+                         TakeSharedScale(*plan_, frame.block, payload));
   TERSE_RETURN_IF_ERROR(
-      DecodeWeights(*plan_, frame.block, frame.payload,
-                    model_->Values(plan_->blocks[frame.block].tensor)));
+      DecodeWeights(*plan_, frame.block, payload, model_->Values(tensor)));
+  uplink_->SetSharedScale(frame.block, scale);
   times_.set_decode_ns(times_.decode_ns() + Nanoseconds(clock_.Now() - begin));
+  return OnBlockTaken();
+}
+
+absl::Status WorkerSession::OnSum(const Frame& frame) {
+  if (!started_) return absl::InvalidArgumentError("a sum before the start");
+  TERSE_RETURN_IF_ERROR(awaited_->weights.Take(frame.step, frame.block));
+  const uint32_t tensor = plan_->blocks[frame.block].tensor;
+  if (!plan_->tensors[tensor].sum_down || frame.step == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sum of ", plan_->model.tensors[tensor].name, " for version ",
+        frame.step, ", of which the weights come down"));
+  }
+  const absl::Time begin = clock_.Now();
+  TERSE_RETURN_IF_ERROR(replica_->Decode(
+      frame.block, uplink_->SharedScale(frame.block), frame.payload.bytes()));
+  uplink_->SetSharedScale(frame.block, SumNextScale(frame.payload.bytes()));
+  const absl::Time decoded = clock_.Now();
+  const uint64_t step = frame.step - 1;
+  replica_->Update(frame.block, step,
+                   LearningRate(job_->optimizer(), step, timeline_.steps_total,
+                                timeline_.steps_per_epoch),
+                   model_->Values(tensor));
+  times_.set_decode_ns(times_.decode_ns() + Nanoseconds(decoded - begin));
+  times_.set_apply_ns(times_.apply_ns() + Nanoseconds(clock_.Now() - decoded));
+  return OnBlockTaken();
+}
+
+absl::Status WorkerSession::OnBlockTaken() {
   if (!started_ || !awaited_->weights.complete()) return absl::OkStatus();
   return OnVersion();
 }
@@ -308,8 +349,9 @@ absl::Status WorkerSession::ComputeStep(uint64_t step) {
 void WorkerSession::FinishStepTimes() {
   const absl::Time now = clock_.Now();
   times_.set_total_ns(Nanoseconds(now - step_started_));
-  times_.set_wait_ns(
-      Nanoseconds(now - pushed_ - absl::Nanoseconds(times_.decode_ns())));
+  times_.set_wait_ns(Nanoseconds(now - pushed_ -
+                                 absl::Nanoseconds(times_.decode_ns()) -
+                                 absl::Nanoseconds(times_.apply_ns())));
   step_ns_.push_back(times_.total_ns());
   Accumulate(times_, times_total_);
   last_times_ = times_;

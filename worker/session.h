@@ -19,6 +19,7 @@
 #include "proto/wire.pb.h"
 #include "worker/downlink.h"
 #include "worker/model.h"
+#include "worker/replica.h"
 #include "worker/uplink.h"
 
 namespace terse {
@@ -81,6 +82,9 @@ class WorkerSession {
   absl::Status ReadyIfWelcomed();
   absl::Status OnStart(const Frame& frame);
   absl::Status OnWeights(const Frame& frame);
+  absl::Status OnSum(const Frame& frame);
+  // What follows a block of the next version.
+  absl::Status OnBlockTaken();
   absl::Status OnEvaluationBlock(const Frame& frame);
   absl::Status SendToShard(uint32_t shard, Frame frame);
 
@@ -106,6 +110,7 @@ class WorkerSession {
   std::unique_ptr<Plan> plan_;
   std::unique_ptr<NetworkModel> model_;
   std::unique_ptr<Uplink> uplink_;
+  std::unique_ptr<Replica> replica_;
   std::unique_ptr<Awaited> awaited_;
   Timeline timeline_;
   bool started_ = false;

@@ -16,7 +16,8 @@ Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
       seed_(seed),
       worker_(worker),
       send_(std::move(send)),
-      feedback_(plan.tensors.size()) {
+      feedback_(plan.tensors.size()),
+      shared_scales_(plan.blocks.size()) {
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
     if (plan.tensors[t].feedback.any()) {
       feedback_[t] = std::make_unique<Feedback>(
@@ -38,7 +39,12 @@ absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
     Buffer payload = Buffer::Allocate(plan.codec->MaxEncodedBytes(block.count));
     const auto encode = [&](std::span<const float> values,
                             const EncodeArgs& args) {
-      return plan.codec->Encode(values, args, payload.mutable_bytes());
+      // Nothing is agreed on before the first step.
+      return plan.level_codec != nullptr && step > 0
+                 ? plan.level_codec->EncodeShared(values, args,
+                                                  shared_scales_[id],
+                                                  payload.mutable_bytes())
+                 : plan.codec->Encode(values, args, payload.mutable_bytes());
     };
     const auto values = gradient.subspan(block.first_index, block.count);
     const auto bytes = feedback != nullptr

@@ -33,6 +33,13 @@ class Uplink {
   absl::Status Push(uint64_t step, uint32_t tensor,
                     std::span<const float> gradient);
 
+  // The scale of `block` that the workers have agreed on for the next step, if
+  // they share it; see LevelCodec.
+  void SetSharedScale(uint32_t block, float scale) {
+    shared_scales_[block] = scale;
+  }
+  float SharedScale(uint32_t block) const { return shared_scales_[block]; }
+
   // Sends a buffer's values for the evaluation of `version`.
   absl::Status PushBuffer(uint64_t version, uint32_t tensor,
                           std::span<const float> values);
@@ -61,6 +68,7 @@ class Uplink {
   uint64_t norms_step_ = 0;
   double residual_squares_ = 0;
   double gradient_squares_ = 0;
+  std::vector<float> shared_scales_;  // By block.
 };
 
 }  // namespace terse

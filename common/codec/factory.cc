@@ -45,6 +45,10 @@ absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options) {
       TERSE_RETURN_IF_ERROR(
           CheckRange("clip_sigmas", options.clip_sigmas(), 0, 1000));
       if (options.scale() == GradientCodec::SHARED) {
+        if (options.coding() == GradientCodec::ENTROPY) {
+          return absl::InvalidArgumentError(
+              "gradient codec: coding: entropy goes with scale: own only");
+        }
         return std::make_unique<SharedTernaryCodec>(options.clip_sigmas());
       }
       return std::make_unique<TernGradCodec>(options.clip_sigmas());

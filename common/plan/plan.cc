@@ -77,6 +77,7 @@ class Planner {
  public:
   Planner(const Job& job, ModelSpec model) : job_(job) {
     plan_.model = std::move(model);
+    plan_.workers = job.cluster().workers();
   }
 
   absl::StatusOr<Plan> Make() {
@@ -94,6 +95,8 @@ class Planner {
       plan_.tensors.push_back(std::move(tensor));
     }
     TERSE_RETURN_IF_ERROR(CutBlocks(plan_));
+    TERSE_RETURN_IF_ERROR(CheckSharedScales());
+    TERSE_RETURN_IF_ERROR(ChooseDown());
     TERSE_RETURN_IF_ERROR(DealBlocks(job_.cluster().servers(), plan_));
     return std::move(plan_);
   }
@@ -129,6 +132,50 @@ class Planner {
       codec = *std::move(made);
     }
     tensor.codec = codec;
+    tensor.level_codec = dynamic_cast<const LevelCodec*>(codec.get());
+    return absl::OkStatus();
+  }
+
+  // Sums of levels need every worker's, and must fit a float.
+  absl::Status CheckSharedScales() const {
+    for (const TensorPlan& tensor : plan_.tensors) {
+      if (tensor.level_codec == nullptr) continue;
+      if (job_.cluster().mode() != Cluster::BSP) {
+        return BadJob("compress", absl::InvalidArgumentError(
+                                      "scale: shared needs cluster.mode: bsp"));
+      }
+      const uint64_t levels = tensor.level_codec->MaxLevel();
+      if (levels * job_.cluster().workers() > kLevelSumMax) {
+        return BadJob("compress",
+                      absl::InvalidArgumentError(absl::StrCat(
+                          levels, " levels of ", job_.cluster().workers(),
+                          " workers do not fit a sum of ", kLevelSumMax,
+                          ": use fewer levels or scale: own")));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ChooseDown() {
+    const Compress::Down down = job_.compress().down();
+    const bool bsp = job_.cluster().mode() == Cluster::BSP;
+    if (down == Compress::SUM && !bsp) {
+      return BadJob("compress", absl::InvalidArgumentError(
+                                    "down: sum needs cluster.mode: bsp"));
+    }
+    if (down == Compress::WEIGHTS || !bsp) return absl::OkStatus();
+    for (TensorPlan& tensor : plan_.tensors) {
+      if (tensor.codec == nullptr || tensor.quantizer != nullptr) continue;
+      // All blocks but the last have as many elements.
+      const size_t count = plan_.blocks[tensor.first_block].count;
+      const size_t weight_bytes = count * sizeof(float);
+      if (tensor.codec->TypicalEncodedBytes(count) >= weight_bytes) continue;
+      // The workers' part of the work wants a gain that is worth it.
+      tensor.sum_down =
+          down == Compress::SUM ||
+          2 * TypicalSumBytes(SumContextOf(plan_, tensor.first_block)) <=
+              weight_bytes;
+    }
     return absl::OkStatus();
   }
 
@@ -262,6 +309,26 @@ std::vector<uint32_t> Plan::BlocksOf(uint32_t shard, bool buffers) const {
 absl::StatusOr<Plan> MakePlan(const Job& job) {
   TERSE_ASSIGN_OR_RETURN(ModelSpec model, MakeModelSpec(job));
   return Planner(job, std::move(model)).Make();
+}
+
+SumContext SumContextOf(const Plan& plan, uint32_t block) {
+  const TensorPlan& tensor = plan.tensors[plan.blocks[block].tensor];
+  return {.codec = *tensor.codec,
+          .level_codec = tensor.level_codec,
+          .workers = plan.workers,
+          .count = plan.blocks[block].count};
+}
+
+UpdateArgs UpdateArgsOf(const Job& job, const TensorPlan& tensor, uint64_t step,
+                        float learning_rate, float gradient_scale) {
+  return {
+      .step = step,
+      .learning_rate = learning_rate,
+      .update_scale = tensor.update_scale,
+      .gradient_scale = gradient_scale,
+      .gradient_max = job.clip().value() > 0 ? job.clip().value() : kUnbounded,
+      .weight_decay = tensor.weight_decay,
+      .weight_max = tensor.weight_max};
 }
 
 void InitializeBlock(const Plan& plan, uint32_t block, uint64_t seed,

@@ -12,6 +12,8 @@
 
 #include "absl/status/statusor.h"
 #include "common/codec/codec.h"
+#include "common/codec/gradient_sum.h"
+#include "common/optimizer/optimizer.h"
 #include "common/plan/feedback_options.h"
 #include "common/plan/model_spec.h"
 #include "common/quantize/weight_quantizer.h"
@@ -34,8 +36,14 @@ struct TensorPlan {
   std::shared_ptr<const Codec> codec;
   bool error_feedback = false;
   FeedbackOptions feedback;
-  // Down. Null: fp32.
+  // `codec` if its scale is shared by the workers, else null. Blocks then come
+  // down with the scale of the next step behind them.
+  const LevelCodec* level_codec = nullptr;
+  // Down. Null: full precision.
   std::shared_ptr<const WeightQuantizer> quantizer;
+  // From version 1 on what comes down is not the weights but what the gradients
+  // add up to; the workers update replicas.
+  bool sum_down = false;
   // BlockSpecs [first_block, first_block + block_count).
   uint32_t first_block = 0;
   uint32_t block_count = 0;
@@ -55,6 +63,7 @@ struct TensorPlan {
 
 struct Plan {
   ModelSpec model;
+  uint32_t workers = 1;
   std::vector<TensorPlan> tensors;  // As model.tensors.
   // Parameters, then buffers; each by tensor, then by first_index.
   std::vector<BlockSpec> blocks;
@@ -69,6 +78,16 @@ struct Plan {
 
 // Errors: InvalidArgument (exit code 78).
 absl::StatusOr<Plan> MakePlan(const Job& job);
+
+// What a sum of the block's gradients is made with and read with.
+// Requires: not a buffer.
+SumContext SumContextOf(const Plan& plan, uint32_t block);
+
+// How the block's weights are updated in step `step` of steps_total, the mean
+// gradient times `gradient_scale` for its norm: the same at servers and
+// replicas.
+UpdateArgs UpdateArgsOf(const Job& job, const TensorPlan& tensor, uint64_t step,
+                        float learning_rate, float gradient_scale);
 
 // The initial values of a block: a function of (seed, tensor, element).
 void InitializeBlock(const Plan& plan, uint32_t block, uint64_t seed,

@@ -12,6 +12,11 @@ std::string QuantizerName(const TensorPlan& tensor) {
   return tensor.quantizer == nullptr ? "fp32" : tensor.quantizer->Describe();
 }
 
+std::string DownName(const TensorPlan& tensor) {
+  if (tensor.quantizer != nullptr) return "codes";
+  return tensor.sum_down ? "sum" : "weights";
+}
+
 std::string CodecName(const TensorPlan& tensor) {
   if (tensor.codec == nullptr) return "fp32";
   return tensor.codec->Describe() + (tensor.error_feedback ? "+ef" : "");

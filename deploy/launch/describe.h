@@ -15,6 +15,9 @@ std::string ShapeName(const Shape& shape);
 
 // As the job file writes them; "fp32" where there is no quantizer.
 std::string QuantizerName(const TensorPlan& tensor);
+// What comes down: "codes" of a quantizer, "weights" as fp32, or the "sum" of
+// the gradients.
+std::string DownName(const TensorPlan& tensor);
 // Error feedback is a "+ef" behind the codec's name.
 std::string CodecName(const TensorPlan& tensor);
 

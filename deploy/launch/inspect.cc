@@ -26,6 +26,12 @@ std::string Bits(uint64_t bytes, uint64_t elements) {
   return absl::StrFormat("%.2f", BitsPerElement(bytes, elements));
 }
 
+// Where the sum of the gradients comes down, it says so.
+std::string WeightsCell(const TensorPlan& tensor) {
+  return tensor.sum_down ? QuantizerName(tensor) + ", by sum"
+                         : QuantizerName(tensor);
+}
+
 std::string ParameterTable(const Plan& plan) {
   Table table({{.title = "parameter", .shrinkable = true},
                {.title = "shape", .shrinkable = true},
@@ -51,9 +57,9 @@ std::string ParameterTable(const Plan& plan) {
       const Traffic traffic = TensorTraffic(plan, t);
       cells.insert(
           cells.end(),
-          {Percent(share), Bar(share, kBarWidth),
-           QuantizerName(plan.tensors[t]), CodecName(plan.tensors[t]),
-           Bits(traffic.bytes_up(), count), Bits(traffic.bytes_down(), count)});
+          {Percent(share), Bar(share, kBarWidth), WeightsCell(plan.tensors[t]),
+           CodecName(plan.tensors[t]), Bits(traffic.bytes_up(), count),
+           Bits(traffic.bytes_down(), count)});
     }
     table.AddRow(std::move(cells));
   }
@@ -113,7 +119,7 @@ std::string PlacementTable(const Job& job, const Plan& plan) {
     const bool buffer = plan.IsBuffer(t);
     const Traffic traffic = TensorTraffic(plan, t);
     table.AddRow({spec.name, WithSeparators(ElementCount(spec.shape)),
-                  buffer ? "buffer" : QuantizerName(plan.tensors[t]),
+                  buffer ? "buffer" : WeightsCell(plan.tensors[t]),
                   buffer ? "" : CodecName(plan.tensors[t]),
                   ShardsText(ShardsOf(plan, t)),
                   WithSeparators(plan.tensors[t].block_count),
@@ -156,7 +162,8 @@ std::string MemoryText(const Job& job, const Plan& plan) {
   table.AddRow({"a server, at most", size(server.total()), size(server.weights),
                 size(server.optimizer), "", "", size(server.working)});
   table.AddRow({"a worker, about", size(worker.total()), size(worker.weights),
-                "", size(worker.gradients), size(worker.activations),
+                worker.optimizer == 0 ? "" : size(worker.optimizer),
+                size(worker.gradients), size(worker.activations),
                 size(worker.working)});
   return table.ToText() + "libraries and training data come on top\n";
 }

@@ -27,6 +27,7 @@ Json TensorJson(const Plan& plan, uint32_t t) {
   json["share"] =
       static_cast<double>(count) / static_cast<double>(plan.ParameterCount());
   json["quantizer"] = QuantizerName(plan.tensors[t]);
+  json["down"] = DownName(plan.tensors[t]);
   json["codec"] = plan.tensors[t].codec->Describe();
   json["error_feedback"] = plan.tensors[t].error_feedback;
   json["bits_per_element_up"] = BitsPerElement(traffic.bytes_up(), count);
@@ -91,11 +92,10 @@ std::string PlanJson(const Job& job, const Plan& plan) {
                                      {"total", memory.total()}});
   }
   const WorkerMemory worker = MemoryOfWorker(job, plan);
-  json["worker_memory"] = {{"weights", worker.weights},
-                           {"gradients", worker.gradients},
-                           {"activations", worker.activations},
-                           {"working", worker.working},
-                           {"total", worker.total()}};
+  json["worker_memory"] = {
+      {"weights", worker.weights},     {"optimizer", worker.optimizer},
+      {"gradients", worker.gradients}, {"activations", worker.activations},
+      {"working", worker.working},     {"total", worker.total()}};
   return Dump(json);
 }
 

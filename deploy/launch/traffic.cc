@@ -27,12 +27,21 @@ Traffic BlockTraffic(const Plan& plan, uint32_t block) {
   const BlockSpec& spec = plan.blocks[block];
   if (plan.IsBuffer(spec.tensor)) return {};
   const TensorPlan& tensor = plan.tensors[spec.tensor];
-  return {
+  Traffic traffic = {
       .payload_bytes_up = tensor.codec->TypicalEncodedBytes(spec.count),
-      .payload_bytes_down = tensor.quantizer == nullptr
-                                ? sizeof(float) * spec.count
-                                : tensor.quantizer->EncodedBytes(spec.count),
       .frames = 1};
+  if (tensor.sum_down) {
+    traffic.payload_bytes_down = TypicalSumBytes(SumContextOf(plan, block));
+    return traffic;
+  }
+  traffic.payload_bytes_down = tensor.quantizer == nullptr
+                                   ? sizeof(float) * spec.count
+                                   : tensor.quantizer->EncodedBytes(spec.count);
+  // The next step's scale.
+  if (tensor.level_codec != nullptr) {
+    traffic.payload_bytes_down += sizeof(float);
+  }
+  return traffic;
 }
 
 Traffic TensorTraffic(const Plan& plan, uint32_t tensor) {
@@ -90,11 +99,13 @@ ServerMemory MemoryOfServer(const Job& job, const Plan& plan, uint32_t shard) {
 
 WorkerMemory MemoryOfWorker(const Job& job, const Plan& plan) {
   WorkerMemory memory;
+  const uint64_t states = OptimizerStateNames(job.optimizer()).size();
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
     const uint64_t bytes =
         sizeof(float) * ElementCount(plan.model.tensors[t].shape);
     memory.weights += bytes;
     if (plan.IsBuffer(t)) continue;
+    if (plan.tensors[t].sum_down) memory.optimizer += states * bytes;
     const bool momentum = plan.tensors[t].feedback.momentum > 0;
     memory.gradients += bytes * (1 + plan.tensors[t].error_feedback + momentum);
   }

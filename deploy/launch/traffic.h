@@ -21,6 +21,8 @@ struct Traffic {
 
 // A block's part. Codecs whose length depends on the gradient are counted at a
 // typical one's; buffers travel for evaluations alone and count nothing.
+// Of full-precision weights that come down as sums after the first version, the
+// sums are counted.
 Traffic BlockTraffic(const Plan& plan, uint32_t block);
 Traffic TensorTraffic(const Plan& plan, uint32_t tensor);
 Traffic PlanTraffic(const Plan& plan);
@@ -41,11 +43,14 @@ ServerMemory MemoryOfServer(const Job& job, const Plan& plan, uint32_t shard);
 
 struct WorkerMemory {
   uint64_t weights = 0;
+  uint64_t optimizer = 0;    // Of replicas.
   uint64_t gradients = 0;    // Residuals of error feedback among them.
   uint64_t activations = 0;  // Values and gradients of a batch's layers.
   uint64_t working = 0;      // Codes sent and received.
 
-  uint64_t total() const { return weights + gradients + activations + working; }
+  uint64_t total() const {
+    return weights + optimizer + gradients + activations + working;
+  }
 };
 WorkerMemory MemoryOfWorker(const Job& job, const Plan& plan);
 

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/sha256.h"
 #include "common/base/status.h"
+#include "common/plan/plan.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
 #include "worker/session.h"
@@ -67,6 +69,18 @@ class WatchedModel final : public NetworkModel {
   const std::function<void(uint64_t)> on_step_;
 };
 
+std::string DigestOf(const Job& job, NetworkModel& model) {
+  const absl::StatusOr<Plan> plan = MakePlan(job);
+  if (!plan.ok()) return "";
+  Sha256 hash;
+  for (const BlockSpec& block : plan->blocks) {
+    if (plan->IsBuffer(block.tensor)) continue;
+    hash.Update(Sha256Of(std::as_bytes(
+        model.Values(block.tensor).subspan(block.first_index, block.count))));
+  }
+  return Hex(hash.Finish());
+}
+
 class SimJob {
  public:
   SimJob(const Job& job, const SimJobOptions& options)
@@ -112,6 +126,10 @@ class SimJob {
     for (auto& node : servers_) AddResult(node);
     for (auto& node : workers_) AddResult(node);
     if (servers_[0].started) result_.report = servers_[0].role->report();
+    for (auto& node : workers_) {
+      if (!node.started || node.role->model() == nullptr) continue;
+      result_.worker_sha256.push_back(DigestOf(job_, *node.role->model()));
+    }
     result_.frames = network_.frames_delivered();
     return std::move(result_);
   }

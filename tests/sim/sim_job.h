@@ -35,6 +35,8 @@ struct SimJobResult {
   nlohmann::json report;
   std::vector<nlohmann::json> events;
   uint64_t frames = 0;
+  // By worker: as weights_sha256, of the values its network ended with.
+  std::vector<std::string> worker_sha256;
   // The largest number of steps by which a worker began ahead of the slowest.
   uint64_t lead_max = 0;
   // Whether all roles were free to end, and the simulated time until then.

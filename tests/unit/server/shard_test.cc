@@ -260,5 +260,56 @@ TEST_F(ShardTest, BuffersAreAveragedInEvaluation) {
   }
 }
 
+// A block whose levels share a scale: the first step goes with own scales, the
+// next ones with the largest of the step before, and the mean is a whole number
+// of steps of it.
+TEST_F(ShardTest, SharedScalesAreAgreedOneStepAhead) {
+  Make({"compress.gradient={kind: terngrad, clip_sigmas: 0, scale: shared}",
+        "compress.small_tensor_elements=0"});
+  const LevelCodec& codec = *plan_.tensors[0].level_codec;
+  const size_t count = plan_.blocks[0].count;
+  const auto push = [&](uint32_t worker, uint64_t step, float value) {
+    const std::vector<float> values(count, value);
+    Buffer payload = Buffer::Allocate(codec.MaxEncodedBytes(count));
+    const float scale = shard_->store().SharedScale(0);
+    const auto bytes =
+        step == 0
+            ? codec.Encode(values, {}, payload.mutable_bytes())
+            : codec.EncodeShared(values, {}, scale, payload.mutable_bytes());
+    ASSERT_TRUE(bytes.ok());
+    const absl::Status pushed =
+        shard_->OnGradient(kNow, worker, step, 0, std::move(payload));
+    ASSERT_TRUE(pushed.ok()) << pushed;
+  };
+  for (uint32_t w = 0; w < 3; ++w) ASSERT_TRUE(Report(w, 0).ok());
+  EXPECT_EQ(shard_->store().SharedScale(0), 0);
+  float before = First(0);
+  for (uint32_t w = 0; w < 3; ++w) {
+    push(w, 0, static_cast<float>(w + 1));
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_FLOAT_EQ(First(0), before - 2);  // (1 + 2 + 3) / 3.
+  EXPECT_EQ(shard_->store().SharedScale(0), 3);
+  const Frame& sum = sent_[0].back();
+  EXPECT_EQ(sum.type, wire::SUMS);
+  EXPECT_EQ(sum.step, 1u);
+  EXPECT_EQ(SumNextScale(sum.payload.bytes()), 3);
+  EXPECT_EQ(SumFactor(sum.payload.bytes()), 1);
+}
+
+TEST_F(ShardTest, LevelsOfFewerSamplesAreRefused) {
+  Make({"compress.gradient={kind: terngrad, scale: shared}",
+        "compress.small_tensor_elements=0"});
+  ASSERT_TRUE(Report(1, 0, 5).ok());
+  const size_t count = plan_.blocks[0].count;
+  Buffer payload =
+      Buffer::Allocate(plan_.tensors[0].codec->MaxEncodedBytes(count));
+  const std::vector<float> values(count, 1.0f);
+  ASSERT_TRUE(
+      plan_.tensors[0].codec->Encode(values, {}, payload.mutable_bytes()).ok());
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(shard_->OnGradient(kNow, 1, 0, 0, payload)));
+}
+
 }  // namespace
 }  // namespace terse

@@ -71,6 +71,7 @@ compress:
         residual_decay: 1
         momentum_correction: 0
         local_clip_norm: 0
+  down: auto
 optimizer:
   kind: sgd
   learning_rate: 0.01

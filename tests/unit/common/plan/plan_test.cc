@@ -262,6 +262,50 @@ TEST(PlanTest, ARuleThatMatchesNothingIsAnError) {
               testing::HasSubstr("matches no parameter"));
 }
 
+// "weights", "codes" or "sum" of fc1.weight, of 78400 elements.
+std::string DownOf(const std::string& more) {
+  const Plan plan = PlanOf(kModel + more);
+  const TensorPlan& tensor = Tensor(plan, "fc1.weight");
+  EXPECT_FALSE(Tensor(plan, "fc1.weight").sum_down &&
+               tensor.quantizer != nullptr);
+  // Small tensors are not compressed and come down as they are.
+  EXPECT_FALSE(Tensor(plan, "bn1.weight").sum_down);
+  if (tensor.quantizer != nullptr) return "codes";
+  return tensor.sum_down ? "sum" : "weights";
+}
+
+TEST(PlanTest, TheSumComesDownWhereItIsHalfAsLongAsTheWeights) {
+  const std::string eight = "cluster: {workers: 8}\n";
+  EXPECT_EQ(DownOf(""), "weights");
+  EXPECT_EQ(DownOf("compress: {gradient: terngrad}\n"), "sum");
+  EXPECT_EQ(DownOf("compress: {gradient: {kind: qsgd}}\n" + eight), "weights");
+  EXPECT_EQ(DownOf("compress: {gradient: {kind: topk}}\n" + eight), "sum");
+  const std::string shared = "gradient: {kind: terngrad, scale: shared}";
+  for (const char* workers : {"1", "2", "127", "128", "4096"}) {
+    EXPECT_EQ(DownOf("compress: {" + shared +
+                     "}\ncluster: {workers: " + workers + "}\n"),
+              "sum")
+        << workers;
+  }
+  EXPECT_EQ(DownOf("compress: {down: weights, " + shared + "}\n"), "weights");
+  EXPECT_EQ(DownOf("compress: {down: sum, gradient: qsgd}\n" + eight), "sum");
+  EXPECT_EQ(DownOf("compress: {down: sum}\n"), "weights");
+  EXPECT_EQ(DownOf("compress: {" + shared +
+                   "}\nquantize: {weights: binaryconnect}\n"),
+            "codes");
+}
+
+TEST(PlanTest, SumsAndSharedScalesNeedBsp) {
+  const std::string ssp = "cluster: {mode: ssp}\n";
+  EXPECT_EQ(DownOf("compress: {gradient: terngrad}\n" + ssp), "weights");
+  EXPECT_THAT(ErrorOf(kModel + "compress: {down: sum}\n" + ssp),
+              testing::HasSubstr("down: sum needs cluster.mode: bsp"));
+  EXPECT_THAT(
+      ErrorOf(kModel +
+              "compress: {gradient: {kind: terngrad, scale: shared}}\n" + ssp),
+      testing::HasSubstr("scale: shared needs cluster.mode: bsp"));
+}
+
 TEST(PlanTest, BlocksDoNotDependOnTheServers) {
   const std::string yaml = "model: {mlp: {hidden: [1000, 1000]}}\n";
   const Plan one = PlanOf(yaml);

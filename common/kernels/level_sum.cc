@@ -1,0 +1,251 @@
+#include "common/kernels/level_sum.h"
+
+#include <algorithm>
+
+#include "common/kernels/levels.h"
+#include "common/kernels/pack.h"
+#include "common/kernels/target.h"
+#include "common/kernels/ternary.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "common/kernels/level_sum.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+//
+#include "common/kernels/pack-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace terse {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Calls add(i, trits) for vectors of trits of a group, i being the place of the
+// first in the group.
+template <class Add>
+HWY_INLINE void ForTrits(const uint8_t* packed, const Add& add) {
+  const hn::CappedTag<uint8_t, kTritGroupBytes> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const size_t lanes = hn::Lanes(d);
+  const auto one = hn::Set(d, 1);
+  constexpr uint8_t kPowers[kTritsPerByte] = {1, 3, 9, 27, 81};
+  for (size_t l = 0; l < kTritGroupBytes; l += lanes) {
+    auto rest = hn::LoadU(d, packed + l);
+    for (size_t j = kTritsPerByte; j-- > 0;) {
+      // Digits by comparison: 0, 1 or 2 times the power goes.
+      const auto power = hn::Set(d, kPowers[j]);
+      const auto some = hn::Gt(rest, hn::Set(d, kPowers[j] - 1));
+      const auto most = hn::Gt(rest, hn::Set(d, 2 * kPowers[j] - 1));
+      rest = hn::Sub(rest, hn::IfThenElseZero(some, power));
+      rest = hn::Sub(rest, hn::IfThenElseZero(most, power));
+      const auto digit =
+          hn::Add(hn::IfThenElseZero(some, one), hn::IfThenElseZero(most, one));
+      add(kTritGroupBytes * j + l, hn::BitCast(di, hn::Sub(digit, one)));
+    }
+  }
+}
+
+void AddTernary8(const uint8_t* packed, size_t count, int8_t* sums) {
+  const hn::CappedTag<int8_t, kTritGroupBytes> d;
+  const size_t grouped = count / kTritGroup * kTritGroup;
+  for (size_t start = 0; start < grouped; start += kTritGroup) {
+    int8_t* const group = sums + start;
+    ForTrits(
+        packed + start / kTritsPerByte, [&](size_t i, auto trits) HWY_ATTR {
+          hn::StoreU(hn::Add(hn::LoadU(d, group + i), trits), d, group + i);
+        });
+  }
+  reference::AddTernaryTail(packed, grouped, count, sums);
+}
+
+template <typename Sum>
+HWY_INLINE void AddTernaryWide(const uint8_t* packed, size_t count, Sum* sums) {
+  const hn::CappedTag<int8_t, kTritGroupBytes> d8;
+  const hn::ScalableTag<Sum> d;
+  const hn::Rebind<int8_t, decltype(d)> d8_part;
+  const size_t lanes = hn::Lanes(d);
+  const size_t grouped = count / kTritGroup * kTritGroup;
+  alignas(64) int8_t unpacked[kTritGroup];
+  for (size_t start = 0; start < grouped; start += kTritGroup) {
+    ForTrits(packed + start / kTritsPerByte,
+             [&](size_t i, auto trits)
+                 HWY_ATTR { hn::StoreU(trits, d8, unpacked + i); });
+    Sum* const group = sums + start;
+    for (size_t i = 0; i < kTritGroup; i += lanes) {
+      const auto trits = hn::PromoteTo(d, hn::LoadU(d8_part, unpacked + i));
+      hn::StoreU(hn::Add(hn::LoadU(d, group + i), trits), d, group + i);
+    }
+  }
+  reference::AddTernaryTail(packed, grouped, count, sums);
+}
+
+void AddTernary16(const uint8_t* packed, size_t count, int16_t* sums) {
+  AddTernaryWide(packed, count, sums);
+}
+void AddTernary32(const uint8_t* packed, size_t count, int32_t* sums) {
+  AddTernaryWide(packed, count, sums);
+}
+
+template <typename Code, typename Sum>
+HWY_INLINE void PackSumsAs(const Sum* sums, size_t count, uint32_t bias,
+                           uint32_t bits, uint8_t* packed) {
+  const hn::CappedTag<Code, kPackGroup> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const size_t lanes = hn::Lanes(d);
+  const auto biases = hn::Set(d, static_cast<Code>(bias));
+  const size_t grouped = count / kPackGroup * kPackGroup;
+  alignas(64) Code codes[kPackGroup];
+  for (size_t start = 0; start < grouped; start += kPackGroup) {
+    for (size_t i = 0; i < kPackGroup; i += lanes) {
+      const auto sum = hn::BitCast(d, hn::LoadU(di, sums + start + i));
+      hn::Store(hn::Add(sum, biases), d, codes + i);
+    }
+    PackCodes(codes, bits, packed);
+    packed += kPackGroup / 8 * bits;
+  }
+  reference::PackSums(sums + grouped, count - grouped, bias, bits, packed);
+}
+
+void PackSums8(const int8_t* sums, size_t count, uint32_t bias, uint32_t bits,
+               uint8_t* packed) {
+  PackSumsAs<uint8_t>(sums, count, bias, bits, packed);
+}
+void PackSums16(const int16_t* sums, size_t count, uint32_t bias, uint32_t bits,
+                uint8_t* packed) {
+  PackSumsAs<uint16_t>(sums, count, bias, bits, packed);
+}
+
+// Codes of at most 16 bits.
+template <typename Code>
+HWY_INLINE void UnpackSumsAs(const uint8_t* packed, size_t count, uint32_t bits,
+                             uint32_t bias, float step, float* target) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const hn::Rebind<Code, decltype(d)> dc;
+  const size_t lanes = hn::Lanes(d);
+  const auto biases = hn::Set(di, static_cast<int32_t>(bias));
+  const auto steps = hn::Set(d, step);
+  const size_t grouped = count / kPackGroup * kPackGroup;
+  alignas(64) Code codes[kPackGroup];
+  for (size_t start = 0; start < grouped; start += kPackGroup) {
+    UnpackCodes(packed, bits, codes);
+    for (size_t i = 0; i < kPackGroup; i += lanes) {
+      const auto code = hn::PromoteTo(di, hn::Load(dc, codes + i));
+      const auto sum = hn::ConvertTo(d, hn::Sub(code, biases));
+      hn::StoreU(hn::Mul(sum, steps), d, target + start + i);
+    }
+    packed += kPackGroup / 8 * bits;
+  }
+  reference::UnpackSums(packed, count - grouped, bits, bias, step,
+                        target + grouped);
+}
+
+void UnpackSumsKernel(const uint8_t* packed, size_t count, uint32_t bits,
+                      uint32_t bias, float step, float* target) {
+  if (bits <= 8) {
+    UnpackSumsAs<uint8_t>(packed, count, bits, bias, step, target);
+  } else {
+    UnpackSumsAs<uint16_t>(packed, count, bits, bias, step, target);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace terse
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace terse {
+
+HWY_EXPORT(AddTernary8);
+HWY_EXPORT(AddTernary16);
+HWY_EXPORT(AddTernary32);
+HWY_EXPORT(PackSums8);
+HWY_EXPORT(PackSums16);
+HWY_EXPORT(UnpackSumsKernel);
+
+void AddTernary(const uint8_t* packed, size_t count, int8_t* sums) {
+  if (ScalarKernelsForced()) return reference::AddTernary(packed, count, sums);
+  HWY_DYNAMIC_DISPATCH(AddTernary8)(packed, count, sums);
+}
+void AddTernary(const uint8_t* packed, size_t count, int16_t* sums) {
+  if (ScalarKernelsForced()) return reference::AddTernary(packed, count, sums);
+  HWY_DYNAMIC_DISPATCH(AddTernary16)(packed, count, sums);
+}
+void AddTernary(const uint8_t* packed, size_t count, int32_t* sums) {
+  if (ScalarKernelsForced()) return reference::AddTernary(packed, count, sums);
+  HWY_DYNAMIC_DISPATCH(AddTernary32)(packed, count, sums);
+}
+
+void PackSums(const int8_t* sums, size_t count, uint32_t bias, uint32_t bits,
+              uint8_t* packed) {
+  if (ScalarKernelsForced()) {
+    return reference::PackSums(sums, count, bias, bits, packed);
+  }
+  HWY_DYNAMIC_DISPATCH(PackSums8)(sums, count, bias, bits, packed);
+}
+void PackSums(const int16_t* sums, size_t count, uint32_t bias, uint32_t bits,
+              uint8_t* packed) {
+  if (ScalarKernelsForced()) {
+    return reference::PackSums(sums, count, bias, bits, packed);
+  }
+  HWY_DYNAMIC_DISPATCH(PackSums16)(sums, count, bias, bits, packed);
+}
+// Such sums are those of very many workers or levels; the plain way serves.
+void PackSums(const int32_t* sums, size_t count, uint32_t bias, uint32_t bits,
+              uint8_t* packed) {
+  reference::PackSums(sums, count, bias, bits, packed);
+}
+
+size_t PackedSumBytes(size_t count, uint32_t bits) {
+  if (bits <= 16) return PackedCodeBytes(count, bits);
+  return PackedCodeBytes(count, 16) + PackedCodeBytes(count, bits - 16);
+}
+
+void UnpackSums(const uint8_t* packed, size_t count, uint32_t bits,
+                uint32_t bias, float step, float* target) {
+  if (ScalarKernelsForced() || bits > 16) {
+    return reference::UnpackSums(packed, count, bits, bias, step, target);
+  }
+  HWY_DYNAMIC_DISPATCH(UnpackSumsKernel)
+  (packed, count, bits, bias, step, target);
+}
+
+namespace {
+
+bool PaddingIsZero(const uint8_t* packed, size_t count, uint32_t bits) {
+  const size_t last_bits = count % kPackGroup * bits % 8;
+  return last_bits == 0 ||
+         packed[PackedCodeBytes(count, bits) - 1] >> last_bits == 0;
+}
+
+template <typename Sum>
+void ScaleEach(const Sum* sums, size_t count, float step, float* target) {
+  for (size_t i = 0; i < count; ++i) {
+    target[i] = static_cast<float>(sums[i]) * step;
+  }
+}
+
+}  // namespace
+
+bool SumsAreValid(const uint8_t* packed, size_t count, uint32_t bits,
+                  uint32_t top) {
+  if (bits <= 16) {
+    return PaddingIsZero(packed, count, bits) &&
+           MaxCode(packed, count, bits) <= top;
+  }
+  const uint8_t* const upper = packed + PackedCodeBytes(count, 16);
+  return PaddingIsZero(upper, count, bits - 16) &&
+         reference::MaxWideCode(packed, count, bits) <= top;
+}
+
+void ScaleSums(const int8_t* sums, size_t count, float step, float* target) {
+  ScaleEach(sums, count, step, target);
+}
+void ScaleSums(const int16_t* sums, size_t count, float step, float* target) {
+  ScaleEach(sums, count, step, target);
+}
+void ScaleSums(const int32_t* sums, size_t count, float step, float* target) {
+  ScaleEach(sums, count, step, target);
+}
+
+}  // namespace terse
+#endif  // HWY_ONCE
