@@ -9,11 +9,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "common/base/clock.h"
 #include "common/transport/link.h"
 #include "nlohmann/json.hpp"
@@ -100,9 +99,10 @@ class Server {
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<Coordinator> coordinator_;
 
-  absl::flat_hash_map<PeerId, Peer> peers_;
+  // In order, so that the simulator repeats what goes to all of them.
+  std::map<PeerId, Peer> peers_;
   // Refused; they are being told why.
-  absl::flat_hash_set<PeerId> leaving_;
+  std::set<PeerId> leaving_;
   // Workers that came before the job was known.
   std::vector<std::pair<PeerId, wire::Join>> early_joins_;
   std::vector<std::optional<PeerId>> workers_;  // By rank.

@@ -6,12 +6,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
 #include "common/plan/plan.h"
 #include "common/plan/timeline.h"
@@ -117,10 +117,11 @@ class WorkerSession {
   bool evaluating_ = false;
 
   std::vector<PeerId> shards_;
-  std::vector<bool> welcomed_;                   // By shard.
-  absl::flat_hash_map<PeerId, uint32_t> peers_;  // To shard.
+  std::vector<bool> welcomed_;  // By shard.
+  // In order, so that the simulator repeats what goes to all of them.
+  std::map<PeerId, uint32_t> peers_;  // To shard.
   // What an evaluation puts in place of the values of its tensors; by tensor.
-  absl::flat_hash_map<uint32_t, std::vector<float>> evaluation_values_;
+  std::map<uint32_t, std::vector<float>> evaluation_values_;
 
   wire::StepTimes times_;       // Of the step under way.
   wire::StepTimes last_times_;  // Of the step before.

@@ -186,6 +186,7 @@ TEST(SimJobTest, EvaluationIsExactOverTheTestSet) {
 TEST(SimJobTest, SspKeepsItsBoundAndAsyncUsesItsFreedom) {
   SimJobOptions options;
   options.network.slowness_max = 10;
+  uint64_t async_lead_max = 0;
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     options.network.seed = seed;
     const SimJobResult ssp =
@@ -199,8 +200,10 @@ TEST(SimJobTest, SspKeepsItsBoundAndAsyncUsesItsFreedom) {
         MakeJob({"cluster.mode=async", "train.steps=50", "cluster.servers=2"}),
         options);
     ASSERT_TRUE(async.status.ok()) << async.status << " seed " << seed;
-    EXPECT_GT(async.lead_max, 2u) << "seed " << seed;
+    async_lead_max = std::max(async_lead_max, async.lead_max);
   }
+  // Where a drawn seed makes all connections alike, nobody gets ahead.
+  EXPECT_GT(async_lead_max, 10u);
 }
 
 TEST(SimJobTest, SspAndAsyncConverge) {

@@ -40,6 +40,8 @@ struct MpiConnection {
   uint64_t id() const { return static_cast<uint64_t>(peer); }
   // May say something to the peer.
   bool open() const { return remote_id != 0; }
+  // The last try to connect found nobody; there will be another.
+  bool refused() const { return retry_at != absl::InfiniteFuture(); }
 
   // The next message, if one may go out now. `window_max`: how many may be on
   // their way at a time.
@@ -74,6 +76,12 @@ struct MpiConnection {
   bool ending = false;       // Its loss is queued or told.
   bool silent = false;       // Its link is going.
 };
+
+// Why a connection that is closed before anybody answered is lost.
+inline absl::Status NotThereError(const MpiConnection& connection) {
+  return absl::UnavailableError(connection.name +
+                                " was closed before anybody listened there");
+}
 
 }  // namespace terse
 

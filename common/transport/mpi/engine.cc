@@ -162,6 +162,10 @@ void MpiEngine::Close(const MpiEndpoint& endpoint, PeerId peer) {
   const ConnectionPtr connection = FindLocked(endpoint, peer);
   if (connection == nullptr) return;
   connection->closed = true;
+  if (connection->refused()) {
+    End(connection, NotThereError(*connection));
+    return;
+  }
   Schedule(connection);
   // Two sinks that close each other's peers must not wait for each other.
   while (delivering_ == connection && !DeliveryScope::Active()) {

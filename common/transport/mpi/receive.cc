@@ -78,7 +78,11 @@ void MpiEngine::OnControl(const ConnectionPtr& connection,
       Schedule(connection);
       break;
     case EnvelopeKind::kRefuse:
-      connection->retry_at = absl::Now() + kRetryAfter;
+      if (connection->closed) {
+        End(connection, NotThereError(*connection));
+      } else {
+        connection->retry_at = absl::Now() + kRetryAfter;
+      }
       break;
     case EnvelopeKind::kEnd:
       Say(connection->rank, EnvelopeKind::kEndSeen, connection->remote_id,
