@@ -21,6 +21,12 @@
 
 namespace terse {
 
+// "worker 3", for people.
+inline std::string RoleName(wire::Join::Role role, uint32_t rank) {
+  return (role == wire::Join::WORKER ? "worker " : "shard ") +
+         std::to_string(rank);
+}
+
 struct ServerOptions {
   uint32_t shard = 0;
   // Shard 0, the coordinator, has the job; the others get it from the

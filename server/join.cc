@@ -1,0 +1,133 @@
+// How peers join a server; the rest of Server is in server.cc.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/wire/messages.h"
+#include "server/server.h"
+#include "spdlog/spdlog.h"
+
+namespace terse {
+namespace {
+
+// Time does not tell how far a wrong token is right.
+bool SameToken(const std::string& a, const std::string& b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference |= static_cast<unsigned char>(a[i] ^ b[i]);
+  }
+  return difference == 0;
+}
+
+size_t LargestPayload(const Plan& plan) {
+  // Digests and statistics: at most 64 bytes a block.
+  size_t largest = kUnadmittedPayloadBytesMax + plan.blocks.size() * 64;
+  for (const BlockSpec& block : plan.blocks) {
+    const Codec* codec = plan.tensors[block.tensor].codec.get();
+    largest =
+        std::max(largest, codec != nullptr ? codec->MaxEncodedBytes(block.count)
+                                           : block.count * sizeof(float));
+  }
+  return largest;
+}
+
+}  // namespace
+
+absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
+  if (!SameToken(join.token(), options_.token)) {
+    return absl::PermissionDeniedError("the job token is not this job's");
+  }
+  if (ended()) return absl::FailedPreconditionError("the job has ended");
+  if (!job_) {
+    for (const auto& [early, unused] : early_joins_) {
+      if (early == id) return absl::InvalidArgumentError("joined twice");
+    }
+    early_joins_.emplace_back(id, join);
+    return absl::OkStatus();
+  }
+  return join.role() == wire::Join::SHARD ? AdmitShard(id, join)
+                                          : AdmitWorker(id, join);
+}
+
+absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
+  if (!coordinator()) {
+    return absl::InvalidArgumentError("shards join the coordinator, shard 0");
+  }
+  if (join.rank() == 0 || join.rank() >= shards_.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "shard ", join.rank(), " of a job with ", shards_.size(), " servers"));
+  }
+  if (shards_[join.rank()]) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("shard ", join.rank(), " has joined already"));
+  }
+  spdlog::info("shard {} joined from {}", join.rank(), join.address());
+  shards_[join.rank()] = id;
+  peers_[id] = {wire::Join::SHARD, join.rank(), join.address()};
+  link_.Admit(id, LargestPayload(*plan_));
+  wire::Welcome welcome;
+  welcome.set_rank(join.rank());
+  welcome.set_job_yaml(job_yaml_);
+  Send(id, MakeMessage(wire::WELCOME, welcome));
+  WelcomeWorkers();
+  return absl::OkStatus();
+}
+
+absl::Status Server::AdmitWorker(PeerId id, const wire::Join& join) {
+  uint32_t rank = join.rank();
+  if (!join.has_rank()) {
+    if (!coordinator()) {
+      return absl::InvalidArgumentError("the coordinator gives the ranks");
+    }
+    rank = static_cast<uint32_t>(
+        std::find(workers_.begin(), workers_.end(), std::nullopt) -
+        workers_.begin());
+    if (rank == workers_.size()) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the job has its ", workers_.size(), " workers already"));
+    }
+  }
+  if (rank >= workers_.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "worker ", rank, " of a job with ", workers_.size(), " workers"));
+  }
+  if (workers_[rank]) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("worker ", rank, " has joined already"));
+  }
+  spdlog::info("worker {} joined", rank);
+  workers_[rank] = id;
+  peers_[id] = {wire::Join::WORKER, rank, ""};
+  link_.Admit(id, LargestPayload(*plan_));
+  if (coordinator()) {
+    coordinator_->OnJoined("worker", rank);
+    WelcomeWorkers();
+    return absl::OkStatus();
+  }
+  wire::Welcome welcome;
+  welcome.set_rank(rank);
+  Send(id, MakeMessage(wire::WELCOME, welcome));
+  return absl::OkStatus();
+}
+
+void Server::WelcomeWorkers() {
+  for (uint32_t s = 1; s < shards_.size(); ++s) {
+    if (!shards_[s]) return;
+  }
+  wire::Welcome welcome;
+  welcome.set_job_yaml(job_yaml_);
+  welcome.add_shard_addresses(link_.Address());
+  for (uint32_t s = 1; s < shards_.size(); ++s) {
+    welcome.add_shard_addresses(peers_.at(*shards_[s]).address);
+  }
+  for (uint32_t w = 0; w < workers_.size(); ++w) {
+    if (!workers_[w] || welcomed_[w]) continue;
+    welcomed_[w] = true;
+    welcome.set_rank(w);
+    Send(*workers_[w], MakeMessage(wire::WELCOME, welcome));
+  }
+}
+
+}  // namespace terse
