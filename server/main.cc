@@ -109,7 +109,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"grpc", "mpi"}));
   app.add_option("--mpi-ranks", flags.mpi_ranks,
                  "how many processes MPI must have started");
-  app.add_option("--listen", flags.listen, "HOST:PORT, port 0 for any");
+  app.add_option("--listen", flags.listen, "HOST:PORT, port 0 for any, or unix:PATH");
   app.add_option("--port-file", flags.port_file,
                  "where to write the address that is listened on");
   app.add_option("--run-dir", flags.run_dir,

@@ -20,6 +20,18 @@ std::string JobFile(const RoleOptions& options) {
   return absl::StrCat(options.run_directory, "/job.yaml");
 }
 
+// A socket's path has 107 bytes; a longer one cannot be listened on.
+constexpr size_t kSocketPathBytesMax = 100;
+
+// Roles on one machine talk through sockets in their run directory: cheaper
+// than loopback TCP, and no port that others can reach.
+std::string ListenAddress(const RoleOptions& options, uint32_t shard) {
+  std::string path =
+      absl::StrCat(options.run_directory, "/server-", shard, ".socket");
+  if (path.size() > kSocketPathBytesMax) return "127.0.0.1:0";
+  return absl::StrCat("unix:", path);
+}
+
 Role MakeRole(const RoleOptions& options, const std::string& kind,
               uint32_t rank, std::vector<std::string> arguments) {
   Role role;
@@ -68,8 +80,9 @@ Role CoordinatorRole(const RoleOptions& options) {
       MakeRole(options, "server", 0,
                {absl::StrCat(options.binary_directory, "/terse-server"),
                 "--job", JobFile(options), "--shard", "0", "--listen",
-                "127.0.0.1:0", "--port-file", PortFile(options.run_directory),
-                "--run-dir", options.run_directory});
+                ListenAddress(options, 0), "--port-file",
+                PortFile(options.run_directory), "--run-dir",
+                options.run_directory});
   role.coordinator = true;
   return role;
 }
@@ -82,7 +95,7 @@ std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,
         MakeRole(options, "server", shard,
                  {absl::StrCat(options.binary_directory, "/terse-server"),
                   "--shard", absl::StrCat(shard), "--coordinator", coordinator,
-                  "--listen", "127.0.0.1:0"}));
+                  "--listen", ListenAddress(options, shard)}));
   }
   for (uint32_t rank = 0; rank < job.cluster().workers(); ++rank) {
     std::vector<std::string> arguments = {

@@ -27,7 +27,7 @@ std::string PortFile(const std::string& run_directory);
 // Shard 0, which holds the job and admits the others.
 Role CoordinatorRole(const RoleOptions& options);
 
-// All the others; `coordinator` is HOST:PORT of shard 0.
+// All the others; `coordinator` is shard 0's address.
 std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,
                              const std::string& coordinator);
 

@@ -175,7 +175,7 @@ void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles) {
   if (IsMemory(job)) {
     all.push_back(MemoryRole(job, roles));
   } else {
-    all = OtherRoles(job, roles, "HOST:PORT");
+    all = OtherRoles(job, roles, "ADDRESS");
     all.insert(all.begin(), CoordinatorRole(roles));
   }
   for (const Role& role : all) {

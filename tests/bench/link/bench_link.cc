@@ -1,6 +1,7 @@
 // Throughput of the gRPC link over loopback, beside that of memcpy: Gbit/s of
 // payload (both directions added) and processor seconds per gigabyte, both
-// sides included. bench_link [GIGABYTES] [CHUNK_BYTES]
+// sides included. bench_link [GIGABYTES]
+// [CHUNK_BYTES] [FRAME_BYTES]
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -141,8 +142,11 @@ void MeasureMemcpy(const Options& options) {
 int main(int argc, char** argv) {
   using namespace terse;
   const size_t total = (argc > 1 ? std::atof(argv[1]) : 2.0) * 1e9;
-  const size_t chunk = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1 << 20;
-  for (size_t bytes : {1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24}) {
+  const size_t chunk = argc > 2 ? std::strtoull(argv[2], nullptr, 10)
+                                : GrpcLinkOptions().chunk_bytes;
+  std::vector<size_t> sizes = {1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24};
+  if (argc > 3) sizes = {std::strtoull(argv[3], nullptr, 10)};
+  for (size_t bytes : sizes) {
     Options options{
         .chunk_bytes = chunk, .frame_bytes = bytes, .total_bytes = total};
     MeasureMemcpy(options);

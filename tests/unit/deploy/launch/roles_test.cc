@@ -40,7 +40,8 @@ TEST(Roles, ShardZeroHoldsTheJob) {
   EXPECT_EQ(role.log_path, "runs/x/logs/server-0.log");
   EXPECT_EQ(ShellLine(role.process.arguments),
             "/opt/bin/terse-server --job runs/x/job.yaml --shard 0 "
-            "--listen 127.0.0.1:0 --port-file runs/x/shard-0.port "
+            "--listen unix:runs/x/server-0.socket "
+            "--port-file runs/x/shard-0.port "
             "--run-dir runs/x");
 }
 
@@ -53,12 +54,20 @@ TEST(Roles, TheOthersNeedOnlyAnAddress) {
   ASSERT_EQ(roles.size(), 3);
   EXPECT_EQ(ShellLine(roles[0].process.arguments),
             "/opt/bin/terse-server --shard 1 --coordinator 127.0.0.1:41873 "
-            "--listen 127.0.0.1:0 --kernel-target scalar");
+            "--listen unix:runs/x/server-1.socket "
+            "--kernel-target scalar");
   EXPECT_EQ(roles[2].name, "worker 1");
   EXPECT_EQ(ShellLine(roles[2].process.arguments),
             "/opt/bin/terse-worker --coordinator 127.0.0.1:41873 --rank 1 "
             "--data-dir data --kernel-target scalar");
   for (const Role& role : roles) EXPECT_FALSE(role.coordinator);
+}
+
+TEST(Roles, APathTooLongForASocketGivesWayToAPort) {
+  RoleOptions options = Options();
+  options.run_directory = std::string(100, 'x');
+  EXPECT_THAT(ShellLine(CoordinatorRole(options).process.arguments),
+              HasSubstr("--listen 127.0.0.1:0 "));
 }
 
 TEST(Roles, TheTokenTravelsByEnvironmentAlone) {
