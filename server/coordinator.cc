@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
+#include "server/events.h"
 
 namespace terse {
 namespace {
@@ -23,9 +24,10 @@ const char* TransportName(Cluster::Transport transport) {
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
 
-double Ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
-
-double Milliseconds(double ns) { return ns / 1e6; }
+// 4096 workers are half a megabyte of JSON.
+absl::Duration WorkersInterval(size_t workers) {
+  return absl::Seconds(1) + absl::Milliseconds(8 * workers);
+}
 
 }  // namespace
 
@@ -36,6 +38,7 @@ Coordinator::Coordinator(const Job& job, const Plan& plan,
       on_event_(std::move(on_event)),
       parameters_(plan.ParameterCount()),
       ready_(job.cluster().workers()),
+      progress_(job.cluster().workers()),
       bytes_sent_(job.cluster().workers()),
       bytes_received_(job.cluster().workers()),
       residual_ratios_(job.cluster().workers()),
@@ -59,7 +62,11 @@ absl::StatusOr<std::optional<Timeline>> Coordinator::OnReady(
                           ExitCode::kBadData);
     }
   }
-  if (!ready_[worker]) ++ready_count_;
+  if (!ready_[worker]) {
+    ++ready_count_;
+    progress_[worker].state = "ready";
+    on_event_({{"event", "ready"}, {"role", "worker"}, {"rank", worker}});
+  }
   ready_[worker] = ready;
   if (ready_count_ < ready_.size()) return std::nullopt;
   timeline_ = MakeTimeline(job_, ready.train_samples());
@@ -85,12 +92,15 @@ void Coordinator::OnAbort(const absl::Status& reason) {
 
 void Coordinator::OnStart(absl::Time now) {
   started_ = now;
+  workers_emitted_ = now;
   on_event_({{"event", "start"},
              {"steps_total", timeline_.steps_total},
              {"steps_per_epoch", timeline_.steps_per_epoch},
              {"parameters", parameters_},
              {"workers", job_.cluster().workers()},
-             {"servers", job_.cluster().servers()}});
+             {"servers", job_.cluster().servers()},
+             {"batch_size", job_.train().batch_size()},
+             {"tensors", TensorsJson()}});
 }
 
 void Coordinator::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
@@ -99,6 +109,14 @@ void Coordinator::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
   bytes_received_[worker] = report.bytes_received();
   if (report.has_residual_norm_ratio()) {
     residual_ratios_[worker] = report.residual_norm_ratio();
+  }
+  progress_[worker].state = "training";
+  progress_[worker].steps = std::max(progress_[worker].steps, step + 1);
+  progress_[worker].window_samples += report.samples();
+  progress_[worker].times = report.times();
+  if (report.times().total_ns() > 0) {
+    AddTimes(report.times(), window_times_);
+    ++window_reports_;
   }
   if (step < last_step_) return;  // Counted before.
   OpenStep& open = open_steps_[step];
@@ -121,6 +139,9 @@ void Coordinator::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
   if (now - progress_emitted_ >= kProgressInterval && window_.samples > 0) {
     EmitProgress(now);
   }
+  if (now - workers_emitted_ >= WorkersInterval(progress_.size())) {
+    EmitWorkers(now);
+  }
 }
 
 double Coordinator::BitsPerElement(uint64_t bytes, uint64_t steps) const {
@@ -138,34 +159,6 @@ std::optional<double> Coordinator::ResidualNormRatio() const {
   }
   if (workers == 0) return std::nullopt;
   return sum / workers;
-}
-
-void Coordinator::EmitProgress(absl::Time now) {
-  progress_emitted_ = now;
-  uint64_t up = 0;
-  uint64_t down = 0;
-  for (uint64_t bytes : bytes_sent_) up += bytes;
-  for (uint64_t bytes : bytes_received_) down += bytes;
-  const double seconds = absl::ToDoubleSeconds(now - started_);
-  // A worker counts its bytes when it reports step t, before it sends step t's.
-  const uint64_t steps_counted = std::max<uint64_t>(last_step_, 2) - 1;
-  nlohmann::json event = {
-      {"event", "progress"},
-      {"seconds", seconds},
-      {"step", last_step_},
-      {"epoch", Ratio(last_step_, timeline_.steps_per_epoch)},
-      {"train_loss", Ratio(window_.loss, window_.samples)},
-      {"train_accuracy", Ratio(window_.correct, window_.samples)},
-      {"steps_per_second", Ratio(last_step_, seconds)},
-      {"wire_bytes_up", up},
-      {"wire_bytes_down", down},
-      {"bits_per_element_up", BitsPerElement(up, steps_counted)},
-      {"bits_per_element_down", BitsPerElement(down, last_step_)}};
-  if (const auto ratio = ResidualNormRatio()) {
-    event["residual_norm_ratio"] = *ratio;
-  }
-  on_event_(event);
-  window_ = {};
 }
 
 absl::Status Coordinator::OnEvaluation(absl::Time now, uint32_t worker,
@@ -225,7 +218,11 @@ absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
 }
 
 void Coordinator::OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye) {
-  if (!goodbyes_[worker]) ++goodbye_count_;
+  if (!goodbyes_[worker]) {
+    ++goodbye_count_;
+    progress_[worker].state = "finished";
+    on_event_({{"event", "goodbye"}, {"role", "worker"}, {"rank", worker}});
+  }
   goodbyes_[worker] = goodbye;
 }
 
@@ -249,24 +246,9 @@ bool Coordinator::Complete() const {
 
 nlohmann::json Coordinator::TimesJson() const {
   wire::StepTimes sums;
-  for (const auto& goodbye : goodbyes_) {
-    const wire::StepTimes& times = goodbye->times_total();
-    sums.set_total_ns(sums.total_ns() + times.total_ns());
-    sums.set_compute_ns(sums.compute_ns() + times.compute_ns());
-    sums.set_encode_ns(sums.encode_ns() + times.encode_ns());
-    sums.set_wait_ns(sums.wait_ns() + times.wait_ns());
-    sums.set_decode_ns(sums.decode_ns() + times.decode_ns());
-    sums.set_apply_ns(sums.apply_ns() + times.apply_ns());
-  }
-  const double steps =
-      static_cast<double>(timeline_.steps_total) * goodbyes_.size();
-  const auto mean = [steps](uint64_t ns) {
-    return Milliseconds(Ratio(static_cast<double>(ns), steps));
-  };
-  return {
-      {"total", mean(sums.total_ns())},   {"compute", mean(sums.compute_ns())},
-      {"encode", mean(sums.encode_ns())}, {"wait", mean(sums.wait_ns())},
-      {"decode", mean(sums.decode_ns())}, {"apply", mean(sums.apply_ns())}};
+  for (const auto& goodbye : goodbyes_) AddTimes(goodbye->times_total(), sums);
+  return MeanTimes(
+      sums, static_cast<double>(timeline_.steps_total) * goodbyes_.size());
 }
 
 nlohmann::json Coordinator::Finish(absl::Time now) {
@@ -306,6 +288,7 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
       {"bits_per_element_down", BitsPerElement(down, timeline_.steps_total)},
       {"time_ms", TimesJson()},
       {"weights_sha256", Hex(hash.Finish())}};
+  EmitWorkers(now);
   on_event_({{"event", "finish"},
              {"seconds", report["seconds"]},
              {"test_accuracy", report["test_accuracy"]},

@@ -24,8 +24,8 @@ namespace terse {
 
 class Coordinator {
  public:
-  // `on_event` receives what happens, one JSON object each: start, progress,
-  // evaluation, finish.
+  // `on_event` receives what happens, one JSON object each: joined, ready,
+  // start, progress, workers, observation, evaluation, goodbye, finish, abort.
   Coordinator(const Job& job, const Plan& plan,
               std::function<void(const nlohmann::json&)> on_event);
 
@@ -42,6 +42,8 @@ class Coordinator {
                     const wire::StepReport& report);
   absl::Status OnEvaluation(absl::Time now, uint32_t worker, uint64_t version,
                             const wire::EvaluationReport& report);
+  // Requires: the observation is valid.
+  void OnObservation(uint64_t step, const wire::Observation& observation);
   void OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye);
   absl::Status OnDigests(const wire::Digests& digests);
 
@@ -72,7 +74,17 @@ class Coordinator {
     uint32_t received = 0;
   };
 
+  // What is told of a worker while the job runs.
+  struct WorkerProgress {
+    const char* state = "joining";
+    uint64_t steps = 0;
+    uint64_t window_samples = 0;  // Since the last workers event.
+    wire::StepTimes times;        // Of its last step.
+  };
+
   void EmitProgress(absl::Time now);
+  void EmitWorkers(absl::Time now);
+  nlohmann::json TensorsJson() const;
   double BitsPerElement(uint64_t bytes, uint64_t steps) const;
   // Mean over the workers that have told theirs; none if none has.
   std::optional<double> ResidualNormRatio() const;
@@ -92,8 +104,12 @@ class Coordinator {
   std::map<uint64_t, OpenStep> open_steps_;  // Not all workers reported yet.
   uint64_t last_step_ = 0;                   // Steps reported by everybody.
   LossSums window_;                          // Since the last progress event.
-  LossSums epoch_;                           // The last epoch's.
-  std::vector<uint64_t> bytes_sent_;         // By worker.
+  wire::StepTimes window_times_;             // The same, over all reports.
+  uint64_t window_reports_ = 0;
+  std::vector<WorkerProgress> progress_;  // By worker.
+  absl::Time workers_emitted_ = absl::InfinitePast();
+  LossSums epoch_;                    // The last epoch's.
+  std::vector<uint64_t> bytes_sent_;  // By worker.
   std::vector<uint64_t> bytes_received_;
   std::vector<std::optional<double>> residual_ratios_;  // By worker.
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
+#include "common/observe/observation.h"
 #include "common/wire/messages.h"
 #include "spdlog/spdlog.h"
 
@@ -56,6 +57,10 @@ absl::Status Server::AdoptJob(Job job) {
           .reduce =
               [this](uint64_t version, const wire::BlockStatistics& part) {
                 Reduce(version, part);
+              },
+          .observe =
+              [this](uint64_t step, const wire::Observation& observation) {
+                Observe(step, observation);
               }});
   if (coordinator()) {
     coordinator_ = std::make_unique<Coordinator>(
@@ -109,7 +114,11 @@ void Server::OnFrame(PeerId id, Frame frame) {
     Abort(Annotate(StatusOfAbort(frame), name));
     return;
   }
+  const FrameType type = frame.type;
+  const absl::Time begin =
+      options_.on_frame ? clock_.Now() : absl::InfinitePast();
   const absl::Status handled = Dispatch(id, frame);
+  if (options_.on_frame) options_.on_frame(type, clock_.Now() - begin);
   if (!handled.ok()) Abort(Annotate(handled, name));
 }
 
@@ -152,6 +161,8 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
     }
     case wire::GOODBYE:
       return OnGoodbye(worker, frame);
+    case wire::OBSERVATION:
+      return OnObservation(worker, frame);
     default:
       break;
   }
@@ -159,7 +170,12 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
     TERSE_ASSIGN_OR_RETURN(const auto ready, ParseMessage<wire::Ready>(frame));
     TERSE_ASSIGN_OR_RETURN(const auto timeline,
                            coordinator_->OnReady(worker, ready));
-    if (timeline && !started_) StartJob(*timeline);
+    if (!timeline || started_) return absl::OkStatus();
+    Timeline planned = *timeline;
+    if (options_.on_event) {
+      planned.observe_every_steps = ObserveEverySteps(planned.steps_total);
+    }
+    StartJob(planned);
     return absl::OkStatus();
   }
   if (coordinator() && frame.type == wire::EVALUATION) {
@@ -183,6 +199,7 @@ void Server::StartJob(const Timeline& timeline) {
     wire::Start start;
     start.set_steps_total(timeline.steps_total);
     start.set_steps_per_epoch(timeline.steps_per_epoch);
+    start.set_observe_every_steps(timeline.observe_every_steps);
     Broadcast(MakeMessage(wire::START, start));
     coordinator_->OnStart(clock_.Now());
   }
@@ -228,6 +245,9 @@ absl::Status Server::OnShardFrame(uint32_t shard, const Frame& frame) {
     Reduce(frame.step, part);
     return absl::OkStatus();
   }
+  if (frame.type == wire::OBSERVATION) {
+    return OnObservation(std::nullopt, frame);
+  }
   if (frame.type == wire::DIGESTS) {
     TERSE_ASSIGN_OR_RETURN(const auto digests,
                            ParseMessage<wire::Digests>(frame));
@@ -258,6 +278,7 @@ absl::Status Server::OnCoordinatorFrame(const Frame& frame) {
       timeline.steps_per_epoch = start.steps_per_epoch();
       timeline.evaluate_every_steps =
           job_->train().evaluate_every_epochs() * start.steps_per_epoch();
+      timeline.observe_every_steps = start.observe_every_steps();
       StartJob(timeline);
       return absl::OkStatus();
     }
@@ -300,6 +321,40 @@ void Server::Reduce(uint64_t version, const wire::BlockStatistics& part) {
   if (!asked[0]) return;
   const absl::Status resolved = shard_->OnReduced(version, **merged);
   if (!resolved.ok()) Abort(resolved);
+}
+
+void Server::Observe(uint64_t step, const wire::Observation& observation) {
+  if (coordinator()) {
+    coordinator_->OnObservation(step, observation);
+  } else {
+    Send(*coordinator_peer_, MakeMessage(wire::OBSERVATION, observation, step));
+  }
+}
+
+absl::Status Server::OnObservation(std::optional<uint32_t> worker,
+                                   const Frame& frame) {
+  if (!coordinator() || !started_ || worker.value_or(0) != 0) {
+    return absl::InvalidArgumentError("an observation that was not asked for");
+  }
+  TERSE_ASSIGN_OR_RETURN(const auto observation,
+                         ParseMessage<wire::Observation>(frame));
+  TERSE_RETURN_IF_ERROR(ValidateObservation(*plan_, observation));
+  coordinator_->OnObservation(frame.step, observation);
+  return absl::OkStatus();
+}
+
+uint32_t Server::WorkersConnected() const {
+  return static_cast<uint32_t>(
+      std::count_if(workers_.begin(), workers_.end(),
+                    [](const auto& peer) { return peer.has_value(); }));
+}
+
+uint64_t Server::Version() const {
+  uint64_t version = 0;
+  for (uint32_t w = 0; shard_ != nullptr && w < workers_.size(); ++w) {
+    version = std::max(version, shard_->clock(w));
+  }
+  return version;
 }
 
 void Server::CompleteIfDone() {

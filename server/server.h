@@ -37,6 +37,9 @@ struct ServerOptions {
   absl::Duration join_timeout = absl::Seconds(300);
   // Events of the job; coordinator only.
   std::function<void(const nlohmann::json&)> on_event;
+  // Called after every frame a worker sends, from the thread that drives the
+  // server; for those who measure.
+  std::function<void(uint32_t frame_type, absl::Duration handled)> on_frame;
 };
 
 class Server {
@@ -66,6 +69,10 @@ class Server {
   const absl::Status& result() const { return *result_; }
   // The coordinator's report of a job that ended well.
   const nlohmann::json& report() const { return report_; }
+  bool started() const { return started_; }
+  // How many workers are connected, and how far this shard is.
+  uint32_t WorkersConnected() const;
+  uint64_t Version() const;
 
  private:
   struct Peer {
@@ -90,6 +97,9 @@ class Server {
   void WelcomeWorkers();
   void StartJob(const Timeline& timeline);
   void Reduce(uint64_t version, const wire::BlockStatistics& part);
+  void Observe(uint64_t step, const wire::Observation& observation);
+  absl::Status OnObservation(std::optional<uint32_t> worker,
+                             const Frame& frame);
   void Broadcast(const Frame& frame);
   void Send(PeerId peer, Frame frame);
   void CompleteIfDone();

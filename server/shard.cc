@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/observe/observation.h"
 #include "common/optimizer/schedule.h"
 
 namespace terse {
@@ -265,6 +266,9 @@ void Shard::FinishBlock(uint32_t r, size_t place) {
 
 void Shard::FinishRound(uint32_t r) {
   const uint64_t version = rounds_[r].version;
+  if (r == 0 && version > 0 && timeline_.ObservesStep(version - 1)) {
+    Observe(version - 1);
+  }
   OpenRound(rounds_[r], version + 1);
   if (bsp()) {
     std::fill(clocks_.begin(), clocks_.end(), version);
@@ -272,6 +276,22 @@ void Shard::FinishRound(uint32_t r) {
   }
   clocks_[r] = version;
   Release();
+}
+
+void Shard::Observe(uint64_t step) const {
+  if (!output_.observe) return;
+  wire::Observation observation;
+  for (const uint32_t block : store_.blocks()) {
+    const uint32_t tensor = plan_.blocks[block].tensor;
+    if (block != plan_.tensors[tensor].first_block ||
+        !IsObserved(plan_, tensor)) {
+      continue;
+    }
+    wire::TensorObservation& seen = *observation.add_tensors();
+    seen.set_tensor(tensor);
+    *seen.mutable_shadow_weights() = Summarize(store_.Weights(block));
+  }
+  if (observation.tensors_size() > 0) output_.observe(step, observation);
 }
 
 void Shard::Release() {

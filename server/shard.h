@@ -26,6 +26,9 @@ struct ShardOutput {
   std::function<void(uint32_t worker, Frame frame)> send;
   // To the coordinator, which answers with OnReduced.
   std::function<void(uint64_t step, const wire::BlockStatistics&)> reduce;
+  // What the shard has of its tensors after step `step`, if that is observed;
+  // may be absent.
+  std::function<void(uint64_t step, const wire::Observation&)> observe;
 };
 
 // Whether the job's mode can do what its clipping and quantizers need.
@@ -98,6 +101,7 @@ class Shard {
               std::span<const float> gradient);
   void FinishBlock(uint32_t round, size_t place);
   void FinishRound(uint32_t round);
+  void Observe(uint64_t step) const;
 
   // Adds a block's part; when this shard's part is complete, resolves it here
   // or asks the coordinator.

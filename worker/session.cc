@@ -177,7 +177,8 @@ absl::Status WorkerSession::OnStart(const Frame& frame) {
   timeline_ = {.steps_total = start.steps_total(),
                .steps_per_epoch = start.steps_per_epoch(),
                .evaluate_every_steps = job_->train().evaluate_every_epochs() *
-                                       start.steps_per_epoch()};
+                                       start.steps_per_epoch(),
+               .observe_every_steps = start.observe_every_steps()};
   started_ = true;
   spdlog::info("started: {} steps of {} samples", timeline_.steps_total,
                job_->train().batch_size());
@@ -310,35 +311,57 @@ absl::Status WorkerSession::Proceed() {
   return ComputeStep(version);
 }
 
+absl::Status WorkerSession::ReportStep(uint64_t step, const LossSums& sums) {
+  wire::StepReport report;
+  report.set_samples(sums.samples);
+  report.set_loss_sum(sums.loss);
+  report.set_correct(sums.correct);
+  *report.mutable_times() = last_times_;
+  const LinkCounters counters = link_.Counters();
+  report.set_bytes_sent(counters.bytes_sent);
+  report.set_bytes_received(counters.bytes_received);
+  if (const auto ratio = uplink_->ResidualNormRatio()) {
+    report.set_residual_norm_ratio(*ratio);
+  }
+  step_record_ = {.step = step,
+                  .samples = sums.samples,
+                  .loss_sum = sums.loss,
+                  .residual_norm_ratio = uplink_->ResidualNormRatio()};
+  absl::Status sent;
+  for (uint32_t s = 0; s < shards_.size(); ++s) {
+    sent.Update(SendToShard(s, MakeMessage(wire::STEP, report, step)));
+  }
+  return sent;
+}
+
 absl::Status WorkerSession::ComputeStep(uint64_t step) {
   step_started_ = clock_.Now();
   absl::Duration encode = absl::ZeroDuration();
   absl::Status reported;
+  std::optional<TensorObserver> observer;
+  if (*rank_ == 0 && timeline_.ObservesStep(step)) observer.emplace(*plan_);
+  uplink_->Observe(observer ? &*observer : nullptr);
   const auto on_loss = [&](const LossSums& sums) {
-    wire::StepReport report;
-    report.set_samples(sums.samples);
-    report.set_loss_sum(sums.loss);
-    report.set_correct(sums.correct);
-    *report.mutable_times() = last_times_;
-    const LinkCounters counters = link_.Counters();
-    report.set_bytes_sent(counters.bytes_sent);
-    report.set_bytes_received(counters.bytes_received);
-    if (const auto ratio = uplink_->ResidualNormRatio()) {
-      report.set_residual_norm_ratio(*ratio);
-    }
-    for (uint32_t s = 0; s < shards_.size(); ++s) {
-      reported.Update(SendToShard(s, MakeMessage(wire::STEP, report, step)));
-    }
+    reported = ReportStep(step, sums);
   };
   const auto on_gradient = [&](uint32_t tensor,
                                std::span<const float> gradient) {
     const absl::Time begin = clock_.Now();
     const absl::Status pushed = uplink_->Push(step, tensor, gradient);
     encode += clock_.Now() - begin;
+    if (observer) {
+      observer->OnTensor(tensor, gradient, uplink_->Residual(tensor),
+                         model_->Values(tensor));
+    }
     return pushed;
   };
   TERSE_RETURN_IF_ERROR(model_->ComputeGradient(step, on_loss, on_gradient));
   TERSE_RETURN_IF_ERROR(reported);
+  uplink_->Observe(nullptr);
+  if (observer) {
+    TERSE_RETURN_IF_ERROR(SendToShard(
+        0, MakeMessage(wire::OBSERVATION, observer->observation(), step)));
+  }
   pushed_ = clock_.Now();
   times_.Clear();
   times_.set_encode_ns(Nanoseconds(encode));
@@ -355,6 +378,9 @@ void WorkerSession::FinishStepTimes() {
   step_ns_.push_back(times_.total_ns());
   Accumulate(times_, times_total_);
   last_times_ = times_;
+  if (!options_.on_step) return;
+  step_record_.times = times_;
+  options_.on_step(step_record_);
 }
 
 absl::Status WorkerSession::SayGoodbye() {

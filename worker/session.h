@@ -29,12 +29,23 @@ using ModelFactory =
     std::function<absl::StatusOr<std::unique_ptr<NetworkModel>>(
         const Job& job, const Plan& plan, uint32_t rank)>;
 
+// A step that is over, for those who measure.
+struct StepRecord {
+  uint64_t step = 0;
+  uint64_t samples = 0;
+  double loss_sum = 0;
+  wire::StepTimes times;
+  std::optional<double> residual_norm_ratio;
+};
+
 struct SessionOptions {
   std::string coordinator_address;
   std::optional<uint32_t> rank;  // Absent: the coordinator chooses.
   std::string token;
   uint64_t incarnation = 0;
   absl::Duration join_timeout = absl::Seconds(300);
+  // Called after every step, from the thread that drives the session.
+  std::function<void(const StepRecord&)> on_step;
 };
 
 class WorkerSession {
@@ -66,6 +77,9 @@ class WorkerSession {
   // The network as it is now; null before the job is known.
   NetworkModel* model() { return model_.get(); }
   const Uplink* uplink() const { return uplink_.get(); }
+  // Null before the job is known.
+  const Plan* plan() const { return plan_.get(); }
+  bool started() const { return started_; }
 
  private:
   // The blocks of one kind that a version or an evaluation waits for.
@@ -94,6 +108,8 @@ class WorkerSession {
   absl::Status RunEvaluation();
   absl::Status Proceed();
   absl::Status ComputeStep(uint64_t step);
+  // Tells the shards how the step under way goes, before its gradients.
+  absl::Status ReportStep(uint64_t step, const LossSums& sums);
   absl::Status SayGoodbye();
   void FinishStepTimes();
   // Ends the job and tells all peers but `but`, who knows.
@@ -126,6 +142,7 @@ class WorkerSession {
   wire::StepTimes times_;       // Of the step under way.
   wire::StepTimes last_times_;  // Of the step before.
   wire::StepTimes times_total_;
+  StepRecord step_record_;  // Of the step under way.
   absl::Time step_started_;
   absl::Time pushed_;  // When the last gradient had been queued.
   std::vector<uint64_t> step_ns_;

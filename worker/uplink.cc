@@ -17,7 +17,8 @@ Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
       worker_(worker),
       send_(std::move(send)),
       feedback_(plan.tensors.size()),
-      shared_scales_(plan.blocks.size()) {
+      shared_scales_(plan.blocks.size()),
+      payload_bytes_(plan.tensors.size()) {
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
     if (plan.tensors[t].feedback.any()) {
       feedback_[t] = std::make_unique<Feedback>(
@@ -56,6 +57,13 @@ absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
                                    plan_.model.tensors[tensor].name));
     }
     payload.Truncate(*bytes);
+    payload_bytes_[tensor] += payload.size();
+    if (observer_ != nullptr) {
+      const bool shared = plan.level_codec != nullptr && step > 0;
+      observer_->OnPayload(
+          id, payload.bytes(),
+          shared ? std::optional(shared_scales_[id]) : std::nullopt);
+    }
     TERSE_RETURN_IF_ERROR(send_(
         block.shard, MakeFrame(wire::GRADIENT, step, id, std::move(payload))));
   }

@@ -14,6 +14,7 @@
 #include "common/frame/frame.h"
 #include "common/plan/plan.h"
 #include "worker/feedback.h"
+#include "worker/observer.h"
 
 namespace terse {
 
@@ -39,6 +40,15 @@ class Uplink {
     shared_scales_[block] = scale;
   }
   float SharedScale(uint32_t block) const { return shared_scales_[block]; }
+
+  // Until the next call the payloads of Push go to `observer` too; null: to
+  // nobody.
+  void Observe(TensorObserver* observer) { observer_ = observer; }
+
+  // Bytes of the payloads of `tensor`'s gradients so far.
+  uint64_t PayloadBytes(uint32_t tensor) const {
+    return payload_bytes_[tensor];
+  }
 
   // Sends a buffer's values for the evaluation of `version`.
   absl::Status PushBuffer(uint64_t version, uint32_t tensor,
@@ -68,7 +78,9 @@ class Uplink {
   uint64_t norms_step_ = 0;
   double residual_squares_ = 0;
   double gradient_squares_ = 0;
-  std::vector<float> shared_scales_;  // By block.
+  std::vector<float> shared_scales_;     // By block.
+  std::vector<uint64_t> payload_bytes_;  // By tensor.
+  TensorObserver* observer_ = nullptr;
 };
 
 }  // namespace terse

@@ -14,11 +14,17 @@ struct Timeline {
   uint64_t steps_total = 0;
   uint64_t steps_per_epoch = 1;
   uint64_t evaluate_every_steps = 0;  // 0: only at the end.
+  uint64_t observe_every_steps = 0;   // 0: never.
 
   bool EvaluatesAt(uint64_t version) const {
     if (version == steps_total) return true;
     return version > 0 && evaluate_every_steps > 0 &&
            version % evaluate_every_steps == 0;
+  }
+
+  // Whether step `step`, which makes version step + 1, is looked at.
+  bool ObservesStep(uint64_t step) const {
+    return observe_every_steps > 0 && step % observe_every_steps == 0;
   }
 };
 

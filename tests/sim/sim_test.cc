@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -179,8 +180,38 @@ TEST(SimJobTest, EvaluationIsExactOverTheTestSet) {
   SimJobOptions options;
   const SimJobResult result = RunSimJob(MakeJob({}), options);
   ASSERT_TRUE(result.status.ok()) << result.status;
-  ASSERT_EQ(result.events[result.events.size() - 2]["event"], "evaluation");
-  EXPECT_EQ(result.events[result.events.size() - 2]["test_samples"], 101);
+  std::vector<nlohmann::json> evaluations;
+  for (const nlohmann::json& event : result.events) {
+    if (event["event"] == "evaluation") evaluations.push_back(event);
+  }
+  ASSERT_FALSE(evaluations.empty());
+  EXPECT_EQ(evaluations.back()["test_samples"], 101);
+}
+
+TEST(SimJobTest, ServersAndWorkerZeroTellWhatTheySee) {
+  SimJobOptions options;
+  const SimJobResult result =
+      RunSimJob(MakeJob({"cluster.servers=2", "train.steps=25"}), options);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  std::set<std::string> kinds;
+  std::set<uint64_t> steps;
+  bool training = false;
+  for (const nlohmann::json& event : result.events) {
+    if (event["event"] == "workers") {
+      training |= event["workers"][1]["step"] == 25;
+    }
+    if (event["event"] != "observation") continue;
+    steps.insert(event["step"].get<uint64_t>());
+    for (const nlohmann::json& tensor : event["tensors"]) {
+      for (const auto& [key, value] : tensor.items()) kinds.insert(key);
+    }
+  }
+  EXPECT_EQ(steps, (std::set<uint64_t>{0, 10, 20}));
+  EXPECT_TRUE(training);
+  for (const char* kind :
+       {"gradient", "sent", "weights", "shadow_weights", "bits_per_element"}) {
+    EXPECT_TRUE(kinds.contains(kind)) << kind;
+  }
 }
 
 TEST(SimJobTest, SspKeepsItsBoundAndAsyncUsesItsFreedom) {
