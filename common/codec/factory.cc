@@ -35,7 +35,8 @@ absl::StatusOr<std::unique_ptr<Codec>> MakeQsgd(const GradientCodec& options) {
       options.norm() == GradientCodec::L2 ? LevelNorm::kL2 : LevelNorm::kMax);
 }
 
-absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options) {
+absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options,
+                                            const BlockRows& rows) {
   switch (options.kind()) {
     case GradientCodec::NONE:
       return std::make_unique<DenseCodec>(FloatFormat::kBinary32);
@@ -79,6 +80,8 @@ absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options) {
     case GradientCodec::TOPK:
       TERSE_RETURN_IF_ERROR(CheckRange("ratio", options.ratio(), 0x1p-126, 1));
       return std::make_unique<TopKCodec>(options.ratio());
+    case GradientCodec::ROWS:
+      return std::make_unique<RowsCodec>(rows);
   }
   return absl::InvalidArgumentError(
       absl::StrCat("gradient codec: unknown kind ", int{options.kind()}));
@@ -114,8 +117,9 @@ double TypicalEntropyRatio(const GradientCodec& options) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Codec>> MakeCodec(const GradientCodec& options) {
-  TERSE_ASSIGN_OR_RETURN(std::unique_ptr<Codec> codec, Make(options));
+absl::StatusOr<std::unique_ptr<Codec>> MakeCodec(const GradientCodec& options,
+                                                 const BlockRows& rows) {
+  TERSE_ASSIGN_OR_RETURN(std::unique_ptr<Codec> codec, Make(options, rows));
   if (options.coding() == GradientCodec::ENTROPY) {
     codec = std::make_unique<EntropyCodec>(
         std::move(codec), ScaleBytes(options), TypicalEntropyRatio(options));

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -125,15 +126,31 @@ class Planner {
     tensor.error_feedback =
         options.error_feedback() && options.kind() != GradientCodec::NONE;
     TERSE_RETURN_IF_ERROR(ChooseFeedback(options, tensor));
-    std::shared_ptr<const Codec>& codec = codecs_[options.SerializeAsString()];
+    const BlockRows rows = {.elements = tensor.row_elements,
+                            .active_share = ActiveShare()};
+    std::shared_ptr<const Codec>& codec = codecs_[{
+        options.SerializeAsString(), rows.elements, rows.active_share}];
     if (codec == nullptr) {
-      absl::StatusOr<std::unique_ptr<Codec>> made = MakeCodec(options);
+      absl::StatusOr<std::unique_ptr<Codec>> made = MakeCodec(options, rows);
       if (!made.ok()) return BadJob("compress", made.status());
       codec = *std::move(made);
     }
     tensor.codec = codec;
     tensor.level_codec = dynamic_cast<const LevelCodec*>(codec.get());
     return absl::OkStatus();
+  }
+
+  // Share of the rows of the tensor being planned that backward leaves.
+  double ActiveShare() const {
+    const auto tensor = static_cast<uint32_t>(plan_.tensors.size());
+    for (const LayerSpec& layer : plan_.model.layers) {
+      if (layer.weight != tensor || layer.outputs_kept == 0 ||
+          !layer.backward.unified()) {
+        continue;
+      }
+      return double{layer.outputs_kept} / static_cast<double>(layer.output[0]);
+    }
+    return 1;
   }
 
   // Sums of levels need every worker's, and must fit a float.
@@ -280,7 +297,9 @@ class Planner {
   const Job& job_;
   Plan plan_;
   // One object for all tensors that ask for the same.
-  std::map<std::string, std::shared_ptr<const Codec>> codecs_;
+  std::map<std::tuple<std::string, uint64_t, double>,
+           std::shared_ptr<const Codec>>
+      codecs_;
   std::map<std::pair<std::string, uint64_t>,
            std::shared_ptr<const WeightQuantizer>>
       quantizers_;

@@ -86,6 +86,7 @@ const std::vector<CodecCase>& CodecCases() {
       {"topk", "kind: TOPK"},
       {"topk_30", "kind: TOPK ratio: 0.3"},
       {"topk_all", "kind: TOPK ratio: 1"},
+      {"rows", "kind: ROWS"},
   };
   return *cases;
 }
@@ -93,7 +94,7 @@ const std::vector<CodecCase>& CodecCases() {
 std::unique_ptr<Codec> MakeCodecFromText(const std::string& options) {
   GradientCodec message;
   TERSE_CHECK(google::protobuf::TextFormat::ParseFromString(options, &message));
-  auto codec = MakeCodec(message);
+  auto codec = MakeCodec(message, {.elements = kCaseRowElements});
   TERSE_CHECK(codec.ok());
   return *std::move(codec);
 }

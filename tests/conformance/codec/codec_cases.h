@@ -26,6 +26,9 @@ struct CodecCase {
 
 const std::vector<CodecCase>& CodecCases();
 
+// Of the rows of every case's blocks.
+inline constexpr size_t kCaseRowElements = 10;
+
 // Aborts on options that are not valid.
 std::unique_ptr<Codec> MakeCodecFromText(const std::string& options);
 

@@ -144,6 +144,9 @@ const std::vector<Damage>& Damages() {
          }},
         {"topk_all", "bitmap_of_all", 700, kLoss, PutByte(0, 0xfe)},
         {"topk_all", "nan_value", 700, kInvalid, PutFloat(9, kNan)},
+        {"rows", "more_than_all", 700, kLoss, PutByte(0, 71)},
+        {"rows", "fewer", 700, kLoss, PutByte(0, 1)},
+        {"rows", "nan_value", 700, kInvalid, PutFloat(9, kNan)},
     };
     for (const CodecCase& one : CodecCases()) {
       list->push_back({one.name.c_str(), "cut", 700, kLoss, cut});

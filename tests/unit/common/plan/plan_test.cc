@@ -378,5 +378,24 @@ TEST(InitializeBlockTest, OtherTensorsAreConstant) {
   EXPECT_EQ(first("fc3.bias"), 0);
 }
 
+TEST(PlanTest, RowsAreExpectedAsBackwardLeavesThem) {
+  const Plan plan = PlanOf(
+      "model: {mlp: {hidden: [500, 500], batch_norm: false}}\n"
+      "data: mnist\n"
+      "quantize: {backward: {kind: meprop, ratio: 0.05, unified: true}}\n"
+      "compress: {gradient: rows, small_tensor_elements: 0}");
+  const auto share = [&](const char* name) {
+    const TensorPlan& tensor = Tensor(plan, name);
+    const BlockSpec& block = plan.blocks[tensor.first_block];
+    EXPECT_EQ(block.count % tensor.row_elements, 0);
+    return static_cast<double>(tensor.codec->TypicalEncodedBytes(block.count)) /
+           (sizeof(float) * block.count);
+  };
+  EXPECT_NEAR(share("fc1.weight"), 0.05, 0.003);
+  EXPECT_NEAR(share("fc2.weight"), 0.05, 0.003);
+  // Nothing is left out of the last layer's and of biases.
+  EXPECT_NEAR(share("fc3.weight"), 1, 0.01);
+}
+
 }  // namespace
 }  // namespace terse
