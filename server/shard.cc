@@ -325,19 +325,21 @@ TensorStats Shard::LocalWeightStats(uint32_t tensor) const {
 
 std::vector<Frame> Shard::WeightFrames(uint32_t block, uint64_t version,
                                        const Buffer& sum) const {
-  if (!sum.empty()) return {MakeFrame(wire::SUMS, version, block, sum)};
   const uint32_t tensor = plan_.blocks[block].tensor;
   std::vector<Frame> frames;
-  frames.push_back(
-      MakeFrame(wire::WEIGHTS, version, block,
-                store_.EncodeWeights(block, version, weight_stats_[tensor])));
+  frames.push_back(sum.empty()
+                       ? MakeFrame(wire::WEIGHTS, version, block,
+                                   store_.EncodeWeights(block, version,
+                                                        weight_stats_[tensor]))
+                       : MakeFrame(wire::SUMS, version, block, sum));
   const WeightQuantizer* quantizer = plan_.tensors[tensor].quantizer.get();
-  if (quantizer != nullptr && quantizer->EvaluatesWithShadow() &&
+  if (sum.empty() && quantizer != nullptr && quantizer->EvaluatesWithShadow() &&
       timeline_.EvaluatesAt(version)) {
     frames.push_back(
         MakeFrame(wire::EVALUATION_WEIGHTS, version, block,
                   Buffer::CopyOf(std::as_bytes(store_.Weights(block)))));
   }
+  for (Frame& frame : frames) frame.urgency = plan_.UrgencyOf(block);
   return frames;
 }
 

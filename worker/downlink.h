@@ -28,6 +28,7 @@ class BlockSet {
   absl::Status Take(uint64_t version, uint32_t block);
 
   bool complete() const { return missing_ == 0; }
+  bool taken(uint32_t block) const { return taken_[block]; }
   uint64_t version() const { return version_; }
 
  private:

@@ -84,6 +84,10 @@ class LocalJob {
     SessionOptions options;
     options.coordinator_address = ShardAddress(0);
     options.rank = rank;
+    options.handle_next_event = [this, rank] {
+      HandleNextEvent(*workers_[rank], worker_ends_[rank]->inbox, clock_,
+                      stop_);
+    };
     workers_.push_back(std::make_unique<WorkerSession>(
         std::move(options),
         [this](const Job& job, const Plan& plan, uint32_t worker) {

@@ -76,11 +76,16 @@ absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop) {
   Inbox inbox(2 * kOutboxBytesMax);
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
                          MakeRoleLink(flags.transport, "", inbox));
-  WorkerSession session({.coordinator_address = flags.coordinator,
-                         .rank = flags.rank,
-                         .token = TokenFromEnvironment(),
-                         .incarnation = NewIncarnation()},
-                        TorchModels(flags.data_dir), *link, clock);
+  WorkerSession* handler = nullptr;
+  WorkerSession session(
+      {.coordinator_address = flags.coordinator,
+       .rank = flags.rank,
+       .token = TokenFromEnvironment(),
+       .incarnation = NewIncarnation(),
+       .handle_next_event =
+           [&] { HandleNextEvent(*handler, inbox, clock, stop); }},
+      TorchModels(flags.data_dir), *link, clock);
+  handler = &session;
   session.Start();
   return RunEventLoop(session, inbox, clock, stop);
 }

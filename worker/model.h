@@ -18,6 +18,18 @@ struct LossSums {
   uint64_t samples = 0;
 };
 
+// What a network asks and tells while it computes a step, so that the wire
+// works at the same time. Called on the thread of ComputeGradient.
+struct StepHooks {
+  // Before the forward pass reads parameter `tensor` for the first time;
+  // returns when its values are in place.
+  std::function<absl::Status(uint32_t tensor)> await;
+  // The first `ready.size()` elements of the gradient of `tensor` are final;
+  // more follow, and at the end on_gradient of all.
+  std::function<absl::Status(uint32_t tensor, std::span<const float> ready)>
+      on_part;
+};
+
 class NetworkModel {
  public:
   virtual ~NetworkModel() = default;
@@ -28,6 +40,10 @@ class NetworkModel {
   // Values of tensor `tensor` of the ModelSpec, in place: what is written here
   // is what the next forward pass uses. Valid as long as the model.
   virtual std::span<float> Values(uint32_t tensor) = 0;
+
+  // Hooks of all steps to come. Returns false, and calls none, if the network
+  // needs all its parameters before a step.
+  virtual bool SetHooks(StepHooks) { return false; }
 
   // Forward and backward on the mini-batch of `step`: a function of (seed,
   // step, worker). Calls `on_loss` once, then `on_gradient` for each parameter

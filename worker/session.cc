@@ -156,6 +156,16 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
       *plan_, job_->seed(), *rank_, [this](uint32_t shard, Frame frame) {
         return SendToShard(shard, std::move(frame));
       });
+  overlaps_ =
+      plan_->lockstep && options_.handle_next_event &&
+      model_->SetHooks(
+          {.await = [this](uint32_t tensor) { return AwaitTensor(tensor); },
+           .on_part =
+               [this](uint32_t tensor, std::span<const float> ready) {
+                 return Encode([&] {
+                   return uplink_->PushReady(computed_step_, tensor, ready);
+                 });
+               }});
   replica_ = std::make_unique<Replica>(*job_, *plan_);
   awaited_ = std::make_unique<Awaited>(*plan_);
   return absl::OkStatus();
@@ -231,8 +241,43 @@ absl::Status WorkerSession::OnSum(const Frame& frame) {
 }
 
 absl::Status WorkerSession::OnBlockTaken() {
-  if (!started_ || !awaited_->weights.complete()) return absl::OkStatus();
-  return OnVersion();
+  // The step that is under way goes on by itself.
+  if (!started_ || computing_) return absl::OkStatus();
+  if (awaited_->weights.complete()) return OnVersion();
+  if (!MayBeginEarly()) return absl::OkStatus();
+  const uint64_t version = awaited_->weights.version();
+  FinishStepTimes();
+  return ComputeStep(version);
+}
+
+bool WorkerSession::MayBeginEarly() const {
+  const uint64_t version = awaited_->weights.version();
+  if (!overlaps_ || version == 0 || version >= timeline_.steps_total ||
+      timeline_.EvaluatesAt(version)) {
+    return false;
+  }
+  const TensorPlan& first = plan_->tensors.front();
+  for (uint32_t i = 0; i < first.block_count; ++i) {
+    if (!awaited_->weights.taken(first.first_block + i)) return false;
+  }
+  return true;
+}
+
+absl::Status WorkerSession::AwaitTensor(uint32_t tensor) {
+  const TensorPlan& plan = plan_->tensors[tensor];
+  for (uint32_t i = 0; i < plan.block_count; ++i) {
+    // Blocks of the next version only come once this step's gradients are sent.
+    while (!ended() && !awaited_->weights.taken(plan.first_block + i)) {
+      const absl::Time begin = clock_.Now();
+      const uint64_t before = times_.decode_ns() + times_.apply_ns();
+      options_.handle_next_event();
+      times_.set_wait_ns(
+          times_.wait_ns() + Nanoseconds(clock_.Now() - begin) -
+          std::min(Nanoseconds(clock_.Now() - begin),
+                   times_.decode_ns() + times_.apply_ns() - before));
+    }
+  }
+  return ended() ? *result_ : absl::OkStatus();
 }
 
 absl::Status WorkerSession::OnVersion() {
@@ -307,7 +352,6 @@ absl::Status WorkerSession::RunEvaluation() {
 absl::Status WorkerSession::Proceed() {
   const uint64_t version = awaited_->weights.version();
   if (version >= timeline_.steps_total) return SayGoodbye();
-  awaited_->weights.Await(version + 1);
   return ComputeStep(version);
 }
 
@@ -336,45 +380,67 @@ absl::Status WorkerSession::ReportStep(uint64_t step, const LossSums& sums) {
 
 absl::Status WorkerSession::ComputeStep(uint64_t step) {
   step_started_ = clock_.Now();
-  absl::Duration encode = absl::ZeroDuration();
+  times_.Clear();
+  computing_ = true;
+  encode_ = absl::ZeroDuration();
   absl::Status reported;
   std::optional<TensorObserver> observer;
   if (*rank_ == 0 && timeline_.ObservesStep(step)) observer.emplace(*plan_);
   uplink_->Observe(observer ? &*observer : nullptr);
   const auto on_loss = [&](const LossSums& sums) {
+    // The forward pass has read every weight.
+    if (!awaited_->weights.complete()) {
+      reported = absl::InternalError("a step ended without all its weights");
+      return;
+    }
+    awaited_->weights.Await(step + 1);
     reported = ReportStep(step, sums);
   };
   const auto on_gradient = [&](uint32_t tensor,
                                std::span<const float> gradient) {
-    const absl::Time begin = clock_.Now();
-    const absl::Status pushed = uplink_->Push(step, tensor, gradient);
-    encode += clock_.Now() - begin;
+    const absl::Status pushed =
+        Encode([&] { return uplink_->Push(step, tensor, gradient); });
     if (observer) {
       observer->OnTensor(tensor, gradient, uplink_->Residual(tensor),
                          model_->Values(tensor));
     }
     return pushed;
   };
-  TERSE_RETURN_IF_ERROR(model_->ComputeGradient(step, on_loss, on_gradient));
-  TERSE_RETURN_IF_ERROR(reported);
+  computed_step_ = step;
+  const absl::Status computed =
+      model_->ComputeGradient(step, on_loss, on_gradient);
+  computing_ = false;
   uplink_->Observe(nullptr);
+  if (ended()) return absl::OkStatus();
+  TERSE_RETURN_IF_ERROR(reported);
+  TERSE_RETURN_IF_ERROR(computed);
   if (observer) {
     TERSE_RETURN_IF_ERROR(SendToShard(
         0, MakeMessage(wire::OBSERVATION, observer->observation(), step)));
   }
   pushed_ = clock_.Now();
-  times_.Clear();
-  times_.set_encode_ns(Nanoseconds(encode));
-  times_.set_compute_ns(Nanoseconds(pushed_ - step_started_ - encode));
+  taken_before_push_ns_ = times_.decode_ns() + times_.apply_ns();
+  times_.set_encode_ns(Nanoseconds(encode_));
+  times_.set_compute_ns(
+      Nanoseconds(pushed_ - step_started_ - encode_ -
+                  absl::Nanoseconds(taken_before_push_ns_ + times_.wait_ns())));
   return absl::OkStatus();
+}
+
+absl::Status WorkerSession::Encode(absl::FunctionRef<absl::Status()> push) {
+  const absl::Time begin = clock_.Now();
+  const absl::Status pushed = push();
+  encode_ += clock_.Now() - begin;
+  return pushed;
 }
 
 void WorkerSession::FinishStepTimes() {
   const absl::Time now = clock_.Now();
   times_.set_total_ns(Nanoseconds(now - step_started_));
-  times_.set_wait_ns(Nanoseconds(now - pushed_ -
-                                 absl::Nanoseconds(times_.decode_ns()) -
-                                 absl::Nanoseconds(times_.apply_ns())));
+  const uint64_t taken_ns =
+      times_.decode_ns() + times_.apply_ns() - taken_before_push_ns_;
+  times_.set_wait_ns(times_.wait_ns() +
+                     Nanoseconds(now - pushed_ - absl::Nanoseconds(taken_ns)));
   step_ns_.push_back(times_.total_ns());
   Accumulate(times_, times_total_);
   last_times_ = times_;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "common/base/clock.h"
 #include "common/plan/plan.h"
 #include "common/plan/timeline.h"
@@ -46,6 +47,10 @@ struct SessionOptions {
   absl::Duration join_timeout = absl::Seconds(300);
   // Called after every step, from the thread that drives the session.
   std::function<void(const StepRecord&)> on_step;
+  // Handles one event of the link, waiting for it (HandleNextEvent), from
+  // within the session's own call: a step can then begin before all of its
+  // weights are in. Empty: it waits for all.
+  std::function<void()> handle_next_event;
 };
 
 class WorkerSession {
@@ -107,9 +112,15 @@ class WorkerSession {
   absl::Status EvaluateIfComplete();
   absl::Status RunEvaluation();
   absl::Status Proceed();
+  // Whether the step on the version that is coming in may begin now.
+  bool MayBeginEarly() const;
   absl::Status ComputeStep(uint64_t step);
+  // Handles events until the values of `tensor` are in place.
+  absl::Status AwaitTensor(uint32_t tensor);
   // Tells the shards how the step under way goes, before its gradients.
   absl::Status ReportStep(uint64_t step, const LossSums& sums);
+  // Counts the time of `push`.
+  absl::Status Encode(absl::FunctionRef<absl::Status()> push);
   absl::Status SayGoodbye();
   void FinishStepTimes();
   // Ends the job and tells all peers but `but`, who knows.
@@ -131,6 +142,9 @@ class WorkerSession {
   Timeline timeline_;
   bool started_ = false;
   bool evaluating_ = false;
+  bool overlaps_ = false;   // The network awaits its tensors one by one.
+  bool computing_ = false;  // Within ComputeStep.
+  uint64_t computed_step_ = 0;
 
   std::vector<PeerId> shards_;
   std::vector<bool> welcomed_;  // By shard.
@@ -144,7 +158,9 @@ class WorkerSession {
   wire::StepTimes times_total_;
   StepRecord step_record_;  // Of the step under way.
   absl::Time step_started_;
+  absl::Duration encode_;
   absl::Time pushed_;  // When the last gradient had been queued.
+  uint64_t taken_before_push_ns_ = 0;  // Decoding and applying until then.
   std::vector<uint64_t> step_ns_;
 
   std::optional<absl::Status> result_;

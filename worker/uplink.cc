@@ -17,6 +17,7 @@ Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
       worker_(worker),
       send_(std::move(send)),
       feedback_(plan.tensors.size()),
+      progress_(plan.tensors.size()),
       shared_scales_(plan.blocks.size()),
       payload_bytes_(plan.tensors.size()) {
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
@@ -27,48 +28,84 @@ Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
   }
 }
 
+uint32_t& Uplink::SentBlocks(uint64_t step, uint32_t tensor) {
+  Progress& progress = progress_[tensor];
+  if (progress.step != step) progress = {.step = step};
+  return progress.blocks;
+}
+
+absl::Status Uplink::PushReady(uint64_t step, uint32_t tensor,
+                               std::span<const float> ready) {
+  const TensorPlan& plan = plan_.tensors[tensor];
+  // The norm that clips is the whole gradient's.
+  if (plan.feedback.gradient_norm_max > 0) return absl::OkStatus();
+  uint32_t& sent = SentBlocks(step, tensor);
+  if (sent == 0 && feedback_[tensor] != nullptr) {
+    feedback_[tensor]->BeginStep(ready);
+  }
+  while (sent < plan.block_count) {
+    const uint32_t id = plan.first_block + sent;
+    const BlockSpec& block = plan_.blocks[id];
+    if (block.first_index + block.count > ready.size()) break;
+    TERSE_RETURN_IF_ERROR(PushBlock(step, id, ready));
+    ++sent;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
                           std::span<const float> gradient) {
   const TensorPlan& plan = plan_.tensors[tensor];
-  const uint64_t key = DrawKey(Draw::kEncode, {seed_, step, worker_, tensor});
-  Feedback* const feedback = feedback_[tensor].get();
-  if (feedback != nullptr) feedback->BeginStep(gradient);
-  for (uint32_t i = 0; i < plan.block_count; ++i) {
-    const uint32_t id = plan.first_block + i;
-    const BlockSpec& block = plan_.blocks[id];
-    const EncodeArgs args = {.key = key, .first_index = block.first_index};
-    Buffer payload = Buffer::Allocate(plan.codec->MaxEncodedBytes(block.count));
-    const auto encode = [&](std::span<const float> values,
-                            const EncodeArgs& args) {
-      // Nothing is agreed on before the first step.
-      return plan.level_codec != nullptr && step > 0
-                 ? plan.level_codec->EncodeShared(values, args,
-                                                  shared_scales_[id],
-                                                  payload.mutable_bytes())
-                 : plan.codec->Encode(values, args, payload.mutable_bytes());
-    };
-    const auto values = gradient.subspan(block.first_index, block.count);
-    const auto bytes = feedback != nullptr
-                           ? feedback->Encode(values, args, encode)
-                           : encode(values, args);
-    if (!bytes.ok()) {
-      return Annotate(bytes.status(),
-                      absl::StrCat("step ", step, ", gradient of ",
-                                   plan_.model.tensors[tensor].name));
-    }
-    payload.Truncate(*bytes);
-    payload_bytes_[tensor] += payload.size();
-    if (observer_ != nullptr) {
-      const bool shared = plan.level_codec != nullptr && step > 0;
-      observer_->OnPayload(
-          id, payload.bytes(),
-          shared ? std::optional(shared_scales_[id]) : std::nullopt);
-    }
-    TERSE_RETURN_IF_ERROR(send_(
-        block.shard, MakeFrame(wire::GRADIENT, step, id, std::move(payload))));
+  uint32_t& sent = SentBlocks(step, tensor);
+  if (sent == 0 && feedback_[tensor] != nullptr) {
+    feedback_[tensor]->BeginStep(gradient);
+  }
+  for (; sent < plan.block_count; ++sent) {
+    TERSE_RETURN_IF_ERROR(PushBlock(step, plan.first_block + sent, gradient));
   }
   if (plan.error_feedback) MeasureResidual(step, tensor, gradient);
+  // A step that is repeated sends everything again.
+  sent = 0;
   return absl::OkStatus();
+}
+
+absl::Status Uplink::PushBlock(uint64_t step, uint32_t id,
+                               std::span<const float> gradient) {
+  const BlockSpec& block = plan_.blocks[id];
+  const TensorPlan& plan = plan_.tensors[block.tensor];
+  const EncodeArgs args = {
+      .key = DrawKey(Draw::kEncode, {seed_, step, worker_, block.tensor}),
+      .first_index = block.first_index};
+  Buffer payload = Buffer::Allocate(plan.codec->MaxEncodedBytes(block.count));
+  const auto encode = [&](std::span<const float> values,
+                          const EncodeArgs& args) {
+    // Nothing is agreed on before the first step.
+    return plan.level_codec != nullptr && step > 0
+               ? plan.level_codec->EncodeShared(
+                     values, args, shared_scales_[id], payload.mutable_bytes())
+               : plan.codec->Encode(values, args, payload.mutable_bytes());
+  };
+  const auto values = gradient.subspan(block.first_index, block.count);
+  Feedback* const feedback = feedback_[block.tensor].get();
+  const auto bytes = feedback != nullptr
+                         ? feedback->Encode(values, args, encode)
+                         : encode(values, args);
+  if (!bytes.ok()) {
+    return Annotate(bytes.status(),
+                    absl::StrCat("step ", step, ", gradient of ",
+                                 plan_.model.tensors[block.tensor].name));
+  }
+  payload.Truncate(*bytes);
+  payload_bytes_[block.tensor] += payload.size();
+  if (observer_ != nullptr) {
+    const bool shared = plan.level_codec != nullptr && step > 0;
+    observer_->OnPayload(
+        id, payload.bytes(),
+        shared ? std::optional(shared_scales_[id]) : std::nullopt);
+  }
+  Frame frame = MakeFrame(wire::GRADIENT, step, id, std::move(payload));
+  frame.urgency = plan_.UrgencyOf(id);
+  return send_(block.shard, std::move(frame));
 }
 
 void Uplink::MeasureResidual(uint64_t step, uint32_t tensor,

@@ -34,6 +34,12 @@ class Uplink {
   absl::Status Push(uint64_t step, uint32_t tensor,
                     std::span<const float> gradient);
 
+  // The same for the blocks that lie within the first `ready.size()` elements
+  // of the gradient, as far as the tensor's blocks can be encoded one by one;
+  // Push then sends the others.
+  absl::Status PushReady(uint64_t step, uint32_t tensor,
+                         std::span<const float> ready);
+
   // The scale of `block` that the workers have agreed on for the next step, if
   // they share it; see LevelCodec.
   void SetSharedScale(uint32_t block, float scale) {
@@ -67,6 +73,11 @@ class Uplink {
   std::optional<double> ResidualNormRatio() const;
 
  private:
+  // Encodes and sends block `id` of `tensor`, which lies within `gradient`.
+  absl::Status PushBlock(uint64_t step, uint32_t id,
+                         std::span<const float> gradient);
+  // Blocks of `tensor` that were sent in `step`.
+  uint32_t& SentBlocks(uint64_t step, uint32_t tensor);
   void MeasureResidual(uint64_t step, uint32_t tensor,
                        std::span<const float> gradient);
 
@@ -75,6 +86,11 @@ class Uplink {
   const uint32_t worker_;
   const std::function<absl::Status(uint32_t shard, Frame frame)> send_;
   std::vector<std::unique_ptr<Feedback>> feedback_;  // By tensor.
+  struct Progress {
+    uint64_t step = 0;
+    uint32_t blocks = 0;
+  };
+  std::vector<Progress> progress_;  // By tensor.
   uint64_t norms_step_ = 0;
   double residual_squares_ = 0;
   double gradient_squares_ = 0;

@@ -27,6 +27,8 @@ struct Frame {
   uint32_t block = 0;
   Buffer payload;
   uint32_t payload_crc32c = 0;
+  // Not sent: of the frames that wait for one peer, lower numbers go first.
+  uint32_t urgency = 0;
 
   size_t WireBytes() const { return kFrameHeaderBytes + payload.size(); }
 };

@@ -79,6 +79,7 @@ class Planner {
   Planner(const Job& job, ModelSpec model) : job_(job) {
     plan_.model = std::move(model);
     plan_.workers = job.cluster().workers();
+    plan_.lockstep = job.cluster().mode() == Cluster::BSP;
   }
 
   absl::StatusOr<Plan> Make() {

@@ -64,6 +64,9 @@ struct TensorPlan {
 struct Plan {
   ModelSpec model;
   uint32_t workers = 1;
+  // Every round waits for all workers: what is sent for one has arrived before
+  // anything for the next is.
+  bool lockstep = true;
   std::vector<TensorPlan> tensors;  // As model.tensors.
   // Parameters, then buffers; each by tensor, then by first_index.
   std::vector<BlockSpec> blocks;
@@ -72,6 +75,12 @@ struct Plan {
   bool IsBuffer(uint32_t tensor) const {
     return model.tensors[tensor].role == TensorSpec::Role::kBuffer;
   }
+  // Of a frame that carries the block: the first layers' go first, and all
+  // behind control messages. Equal for all where frames of two steps may meet.
+  uint32_t UrgencyOf(uint32_t block) const {
+    return lockstep ? 1 + blocks[block].tensor : 0;
+  }
+
   // Blocks of parameters (or of buffers) that `shard` holds, in block order.
   std::vector<uint32_t> BlocksOf(uint32_t shard, bool buffers) const;
 };

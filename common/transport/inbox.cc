@@ -33,9 +33,9 @@ std::optional<Inbox::Event> Inbox::Pop(absl::Time deadline) {
     in_time = changed_.WaitUntil(mutex_, deadline);
   }
   if (std::exchange(woken_, false) || events_.empty()) return std::nullopt;
-  std::optional<Event> event(std::move(events_.front()));
+  Event event = std::move(events_.front());
   events_.pop_front();
-  if (event->frame) bytes_ -= event->frame->WireBytes();
+  if (event.frame) bytes_ -= event.frame->WireBytes();
   return event;
 }
 

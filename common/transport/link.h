@@ -1,7 +1,8 @@
 // Moves frames between this process and its peers; knows nothing of their
-// contents. Within one connection frames arrive in order and at most once; the
-// layers above tolerate loss across connections. Drivers: memory, gRPC, MPI and
-// the simulator's; tests/conformance/link_test.cc holds them to one behaviour.
+// contents. Within one connection frames of one urgency arrive in order, and
+// all at most once; the layers above tolerate loss across connections. Drivers:
+// memory, gRPC, MPI and the simulator's; tests/conformance/link_test.cc holds
+// them to one behaviour.
 #ifndef TERSE_COMMON_TRANSPORT_LINK_H_
 #define TERSE_COMMON_TRANSPORT_LINK_H_
 
@@ -52,7 +53,7 @@ class Link {
   virtual PeerId Connect(const std::string& address,
                          absl::Duration timeout) = 0;
 
-  // Queues `frame` for `peer`; never blocks.
+  // Queues `frame` for `peer`, before less urgent ones that wait; never blocks.
   // Errors: ResourceExhausted (outbox full), NotFound (peer unknown or lost).
   virtual absl::Status Send(PeerId peer, Frame frame) = 0;
 

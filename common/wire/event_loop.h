@@ -18,8 +18,27 @@ inline constexpr absl::Duration kFarewellTimeout = absl::Seconds(5);
 // How often deadlines and the stop flag are looked at.
 inline constexpr absl::Duration kTickInterval = absl::Milliseconds(100);
 
-// Runs `role` until its job has ended and its peers have left. When `stop`
+// Waits for the next event, or a tick, and hands it to `role`. When `stop`
 // turns non-zero (a signal's number) the job is aborted.
+template <typename Role>
+void HandleNextEvent(Role& role, Inbox& inbox, const Clock& clock,
+                     const std::atomic<int>& stop) {
+  std::optional<Inbox::Event> event = inbox.Pop(clock.Now() + kTickInterval);
+  if (event && event->frame) {
+    role.OnFrame(event->peer, *std::move(event->frame));
+  } else if (event) {
+    role.OnPeerLost(event->peer, event->reason);
+  } else {
+    role.OnTime();
+  }
+  if (const int signal = stop.load(std::memory_order_relaxed);
+      signal != 0 && !role.ended()) {
+    role.Abort(WithExitCode(absl::CancelledError("stopped by a signal"),
+                            static_cast<ExitCode>(128 + signal)));
+  }
+}
+
+// Runs `role` until its job has ended and its peers have left.
 template <typename Role>
 absl::Status RunEventLoop(Role& role, Inbox& inbox, const Clock& clock,
                           const std::atomic<int>& stop) {
@@ -27,19 +46,7 @@ absl::Status RunEventLoop(Role& role, Inbox& inbox, const Clock& clock,
   while (!role.finished()) {
     if (role.ended() && !farewell) farewell = clock.Now() + kFarewellTimeout;
     if (farewell && clock.Now() >= *farewell) break;
-    std::optional<Inbox::Event> event = inbox.Pop(clock.Now() + kTickInterval);
-    if (event && event->frame) {
-      role.OnFrame(event->peer, *std::move(event->frame));
-    } else if (event) {
-      role.OnPeerLost(event->peer, event->reason);
-    } else {
-      role.OnTime();
-    }
-    if (const int signal = stop.load(std::memory_order_relaxed);
-        signal != 0 && !role.ended()) {
-      role.Abort(WithExitCode(absl::CancelledError("stopped by a signal"),
-                              static_cast<ExitCode>(128 + signal)));
-    }
+    HandleNextEvent(role, inbox, clock, stop);
   }
   return role.result();
 }

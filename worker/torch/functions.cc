@@ -17,12 +17,37 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+// A gradient is written in parts of so many elements, so that the first leave
+// while the next are computed; the parts are large enough for a matrix product.
+constexpr int64_t kPartElements = int64_t{1} << 20;
+
+// Writes upstream^T x to `target`, row by row.
+void WeightGradient(const at::Tensor& upstream, const at::Tensor& x,
+                    const RowsHook* on_rows, at::Tensor& target) {
+  const int64_t rows = target.size(0);
+  const int64_t part =
+      std::max<int64_t>(1, kPartElements / std::max<int64_t>(1, x.size(1)));
+  if (rows <= part) {
+    at::mm_out(target, upstream.t(), x);
+    return;
+  }
+  for (int64_t first = 0; first < rows; first += part) {
+    const int64_t count = std::min(part, rows - first);
+    at::Tensor piece = target.narrow(0, first, count);
+    at::mm_out(piece, upstream.narrow(1, first, count).t(), x);
+    if (on_rows != nullptr) (*on_rows)(target, first + count);
+  }
+}
+
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static Variable forward(AutogradContext* context, const Variable& x,
                           const Variable& weight,
                           const c10::optional<Variable>& bias,
-                          at::Tensor* weight_gradient) {
+                          at::Tensor* weight_gradient,
+                          const RowsHook* on_rows) {
     context->save_for_backward({x, weight});
+    context->saved_data["on_rows"] =
+        static_cast<int64_t>(reinterpret_cast<intptr_t>(on_rows));
     context->saved_data["bias"] = bias.has_value();
     context->saved_data["weight_gradient"] =
         static_cast<int64_t>(reinterpret_cast<intptr_t>(weight_gradient));
@@ -36,18 +61,21 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const at::Tensor& x = saved[0];
     const at::Tensor& weight = saved[1];
     const at::Tensor upstream = gradients[0].contiguous();
-    Variable x_gradient;
-    if (context->needs_input_grad(0)) x_gradient = at::mm(upstream, weight);
     at::Tensor target =
         std::exchange(*reinterpret_cast<at::Tensor*>(static_cast<intptr_t>(
                           context->saved_data["weight_gradient"].toInt())),
                       at::Tensor());
     if (!target.defined()) target = at::empty_like(weight);
-    at::mm_out(target, upstream.t(), x);
+    WeightGradient(upstream, x,
+                   reinterpret_cast<const RowsHook*>(static_cast<intptr_t>(
+                       context->saved_data["on_rows"].toInt())),
+                   target);
+    Variable x_gradient;
+    if (context->needs_input_grad(0)) x_gradient = at::mm(upstream, weight);
     Variable bias_gradient;
     if (context->saved_data["bias"].toBool()) bias_gradient = upstream.sum(0);
     return {std::move(x_gradient), std::move(target), std::move(bias_gradient),
-            Variable()};
+            Variable(), Variable()};
   }
 };
 
@@ -179,8 +207,8 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
                   const c10::optional<at::Tensor>& bias,
-                  at::Tensor* weight_gradient) {
-  return LinearFunction::apply(x, weight, bias, weight_gradient);
+                  at::Tensor* weight_gradient, const RowsHook* on_rows) {
+  return LinearFunction::apply(x, weight, bias, weight_gradient, on_rows);
 }
 
 at::Tensor BatchNormRows(const at::Tensor& x, const at::Tensor& scale,

@@ -86,8 +86,27 @@ at::Tensor Network::RunLayers(const at::Tensor& batch, Function layer) const {
 
 at::Tensor Network::TrainingForward(const at::Tensor& batch, const Step& step) {
   return RunLayers(batch, [&](size_t index, const Values& values) {
+    if (await_) AwaitLayer(spec_.layers[index]);
     return TrainingLayer(index, values, step);
   });
+}
+
+void Network::SetHooks(Hooks hooks) {
+  await_ = std::move(hooks.await);
+  on_rows_.clear();
+  if (!hooks.on_rows) return;
+  for (uint32_t t = 0; t < tensors_.size(); ++t) {
+    on_rows_.push_back(
+        [t, hook = hooks.on_rows](const at::Tensor& gradient, int64_t rows) {
+          hook(t, gradient, rows);
+        });
+  }
+}
+
+void Network::AwaitLayer(const LayerSpec& layer) const {
+  for (const auto& tensor : {layer.weight, layer.bias, layer.clip}) {
+    if (tensor) await_(*tensor);
+  }
 }
 
 at::Tensor Network::Forward(const at::Tensor& batch) const {
@@ -139,8 +158,10 @@ at::Tensor Network::TrainingProduct(size_t index, const at::Tensor& x,
                             layer.backward.unified()};
   if (layer.kind == LayerSpec::Kind::kLinear) {
     at::Tensor* gradient = &weight_gradients_[*layer.weight];
-    return keeps ? KeepingLinear(x.flatten(1), weight, bias, kept, gradient)
-                 : Linear(x.flatten(1), weight, bias, gradient);
+    return keeps
+               ? KeepingLinear(x.flatten(1), weight, bias, kept, gradient)
+               : Linear(x.flatten(1), weight, bias, gradient,
+                        on_rows_.empty() ? nullptr : &on_rows_[*layer.weight]);
   }
   const int64_t stride = layer.stride, padding = layer.padding;
   return keeps ? KeepingConv(x, weight, bias, stride, padding, kept)

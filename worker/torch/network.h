@@ -6,11 +6,13 @@
 #include <c10/util/Optional.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
 #include "common/plan/model_spec.h"
 #include "proto/job.pb.h"
+#include "worker/torch/functions.h"
 
 namespace terse {
 
@@ -36,6 +38,16 @@ class Network {
   // By tensor: where Linear may write a weight's gradient; see functions.h.
   std::vector<at::Tensor>& weight_gradients() { return weight_gradients_; }
 
+  // What TrainingForward asks before a layer reads its parameter `tensor`, and
+  // what backward says of a large weight's gradient; either may be empty.
+  struct Hooks {
+    std::function<void(uint32_t tensor)> await;
+    std::function<void(uint32_t tensor, const at::Tensor& gradient,
+                       int64_t rows)>
+        on_rows;
+  };
+  void SetHooks(Hooks hooks);
+
   // Scores, samples x classes, of `batch` (samples x ModelSpec::input), with
   // the batch's own statistics and dropout; updates the running statistics.
   at::Tensor TrainingForward(const at::Tensor& batch, const Step& step);
@@ -50,6 +62,7 @@ class Network {
   template <typename Function>
   at::Tensor RunLayers(const at::Tensor& batch, Function layer) const;
   c10::optional<at::Tensor> IfAny(std::optional<uint32_t> tensor) const;
+  void AwaitLayer(const LayerSpec& layer) const;
   at::Tensor Layer(const LayerSpec& layer, const Values& values) const;
   at::Tensor TrainingLayer(size_t index, const Values& values,
                            const Step& step);
@@ -64,6 +77,8 @@ class Network {
   std::vector<size_t> last_users_;  // By value: the last layer to take it.
   std::vector<at::Tensor> tensors_;
   std::vector<at::Tensor> weight_gradients_;
+  std::function<void(uint32_t)> await_;
+  std::vector<RowsHook> on_rows_;  // By tensor; empty: no hooks.
 };
 
 }  // namespace terse

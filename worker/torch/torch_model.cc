@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <exception>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -91,12 +92,14 @@ class TorchModel final : public NetworkModel {
     at::Tensor& values = hosts_[tensor];
     return {values.data_ptr<float>(), static_cast<size_t>(values.numel())};
   }
+  bool SetHooks(StepHooks hooks) override;
   absl::Status ComputeGradient(
       uint64_t step, const std::function<void(const LossSums&)>& on_loss,
       const GradientSink& on_gradient) override;
   absl::StatusOr<LossSums> Evaluate(uint64_t first, uint64_t count) override;
 
  private:
+  void Await(uint32_t tensor);
   void ReadBatch(uint64_t step);
   void Upload();
   void DownloadBuffers();
@@ -112,6 +115,8 @@ class TorchModel final : public NetworkModel {
   Network network_;
   // By tensor: what Values() gives; the network's own where it can be.
   std::vector<at::Tensor> hosts_;
+  StepHooks hooks_;
+  absl::Status hook_status_;  // Of the step.
   Delivery delivery_;
   // Kept because a parameter holds its storing node weakly.
   std::vector<std::shared_ptr<torch::autograd::Node>> storing_nodes_;
@@ -173,6 +178,28 @@ void TorchModel::ReadBatch(uint64_t step) {
   }
 }
 
+bool TorchModel::SetHooks(StepHooks hooks) {
+  hooks_ = std::move(hooks);
+  network_.SetHooks(
+      {.await = [this](uint32_t tensor) { Await(tensor); },
+       .on_rows =
+           [this](uint32_t tensor, const at::Tensor& gradient, int64_t rows) {
+             // Elsewhere a gradient comes to the host as a whole.
+             if (!gradient.is_cpu() || !delivery_.status.ok()) return;
+             delivery_.status = hooks_.on_part(
+                 tensor, Span(gradient).first(
+                             static_cast<size_t>(rows * gradient.size(1))));
+           }});
+  return true;
+}
+
+void TorchModel::Await(uint32_t tensor) {
+  if (!hook_status_.ok()) return;
+  hook_status_ = hooks_.await(tensor);
+  // Only an exception leaves a forward pass.
+  if (!hook_status_.ok()) throw std::runtime_error("the job has ended");
+}
+
 void TorchModel::Upload() {
   const at::NoGradGuard no_grad;
   for (size_t i = 0; i < hosts_.size(); ++i) {
@@ -192,7 +219,13 @@ void TorchModel::DownloadBuffers() {
 absl::Status TorchModel::ComputeGradient(
     uint64_t step, const std::function<void(const LossSums&)>& on_loss,
     const GradientSink& on_gradient) try {
+  hook_status_ = absl::OkStatus();
   ReadBatch(step);
+  for (uint32_t t = 0; t < hosts_.size(); ++t) {
+    const at::Tensor& values = network_.tensors()[t];
+    const bool copied = values.requires_grad() && !values.is_same(hosts_[t]);
+    if (hooks_.await && copied) Await(t);
+  }
   Upload();
   const at::Tensor scores =
       network_
@@ -216,6 +249,7 @@ absl::Status TorchModel::ComputeGradient(
   on_loss(sums);
   return Backward(scores, on_gradient);
 } catch (const std::exception& error) {
+  if (!hook_status_.ok()) return hook_status_;
   return absl::InternalError(
       absl::StrCat("worker ", options_.worker, ", step ", step,
                    ": torch: ", std::string(error.what())));

@@ -53,11 +53,11 @@ class SliceWriter {
 
 void Outbox::Push(Frame frame) {
   bytes_ += frame.WireBytes();
-  frames_.push_back(std::move(frame));
+  frames_.Push(std::move(frame));
 }
 
 void Outbox::Clear() {
-  frames_.clear();
+  frames_.Clear();
   first_frame_taken_ = 0;
   bytes_ = 0;
 }
@@ -67,7 +67,7 @@ Outbox::Taken Outbox::Take(size_t bytes_max) {
   Taken taken;
   SliceWriter writer;
   while (!frames_.empty() && taken.bytes < bytes_max) {
-    const Frame& frame = frames_.front();
+    const Frame& frame = frames_.Front();
     size_t left = bytes_max - taken.bytes;
     size_t at = first_frame_taken_;
     if (at < kFrameHeaderBytes) {
@@ -89,7 +89,7 @@ Outbox::Taken Outbox::Take(size_t bytes_max) {
     if (at == frame.WireBytes()) {
       taken.frames += 1;
       first_frame_taken_ = 0;
-      frames_.pop_front();
+      frames_.PopFront();
     }
   }
   bytes_ -= taken.bytes;

@@ -6,9 +6,9 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstddef>
-#include <deque>
 
 #include "common/frame/frame.h"
+#include "common/transport/frame_queue.h"
 
 namespace terse {
 
@@ -33,7 +33,7 @@ class Outbox {
   Taken Take(size_t bytes_max);
 
  private:
-  std::deque<Frame> frames_;
+  FrameQueue frames_;
   size_t first_frame_taken_ = 0;
   size_t bytes_ = 0;
 };

@@ -16,11 +16,11 @@ constexpr size_t kCopiedBytesMax = size_t{16} << 10;
 
 void MpiOutbox::Push(Frame frame) {
   bytes_ += frame.WireBytes();
-  frames_.push_back(std::move(frame));
+  frames_.Push(std::move(frame));
 }
 
 void MpiOutbox::Clear() {
-  frames_.clear();
+  frames_.Clear();
   first_frame_taken_ = 0;
   bytes_ = 0;
 }
@@ -33,7 +33,7 @@ MpiOutbox::Taken MpiOutbox::Take(size_t data_bytes_max,
       copied.size() + kInlineBytesMax - kFrameHeaderBytes - kCopiedBytesMax;
   while (!frames_.empty() && taken.data.empty() &&
          copied.size() <= copied_max) {
-    const Frame& frame = frames_.front();
+    const Frame& frame = frames_.Front();
     const size_t start = first_frame_taken_;
     if (start == 0) {
       const FrameHeader header = SerializeHeader(frame);
@@ -54,7 +54,7 @@ MpiOutbox::Taken MpiOutbox::Take(size_t data_bytes_max,
     if (first_frame_taken_ == frame.WireBytes()) {
       taken.frames += 1;
       first_frame_taken_ = 0;
-      frames_.pop_front();
+      frames_.PopFront();
     }
   }
   bytes_ -= taken.bytes;

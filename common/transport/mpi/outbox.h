@@ -3,11 +3,11 @@
 #define TERSE_COMMON_TRANSPORT_MPI_OUTBOX_H_
 
 #include <cstddef>
-#include <deque>
 #include <span>
 #include <vector>
 
 #include "common/frame/frame.h"
+#include "common/transport/frame_queue.h"
 
 namespace terse {
 
@@ -33,7 +33,7 @@ class MpiOutbox {
   Taken Take(size_t data_bytes_max, std::vector<std::byte>& copied);
 
  private:
-  std::deque<Frame> frames_;
+  FrameQueue frames_;
   size_t first_frame_taken_ = 0;
   size_t bytes_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "common/config/job.h"
@@ -66,6 +67,33 @@ TEST_F(UplinkTest, EveryBlockGoesToItsShardOnce) {
         plan_.tensors[0]
             .codec->Validate(frame.payload.bytes(), plan_.blocks[block].count)
             .ok());
+  }
+}
+
+TEST_F(UplinkTest, PartsSendEveryBlockOnceAndTheSameBytes) {
+  const std::vector<float> gradient = Gradient();
+  Uplink whole = MakeUplink();
+  ASSERT_TRUE(whole.Push(3, 0, gradient).ok());
+  const auto expected = std::exchange(frames_, {});
+
+  size_t sent = 0;
+  Uplink uplink(plan_, /*seed=*/1, /*worker=*/0, [&](uint32_t, Frame frame) {
+    ++sent;
+    frames_[frame.block] = std::move(frame);
+    return absl::OkStatus();
+  });
+  const size_t first_block = plan_.blocks[0].count;
+  ASSERT_TRUE(
+      uplink.PushReady(3, 0, std::span(gradient).first(first_block - 1)).ok());
+  EXPECT_EQ(sent, 0u);
+  ASSERT_TRUE(
+      uplink.PushReady(3, 0, std::span(gradient).first(first_block)).ok());
+  EXPECT_EQ(sent, 1u);
+  ASSERT_TRUE(uplink.Push(3, 0, gradient).ok());
+  EXPECT_EQ(sent, expected.size());
+  for (const auto& [id, frame] : expected) {
+    EXPECT_EQ(frames_[id].payload.text(), frame.payload.text()) << id;
+    EXPECT_EQ(frames_[id].urgency, 1u);
   }
 }
 

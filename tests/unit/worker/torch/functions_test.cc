@@ -65,5 +65,28 @@ TEST(Linear, AgreesWithTorchAndUsesTheGivenMemory) {
   }
 }
 
+TEST(Linear, TellsOfALargeGradientByRows) {
+  const auto values = [](int64_t rows, int64_t columns, float step) {
+    return at::sin(at::mul(at::arange(rows * columns,
+                                      at::TensorOptions(at::kFloat)),
+                           step))
+        .reshape({rows, columns});
+  };
+  const at::Tensor x = values(8, 1024, 0.7f);
+  const at::Tensor weight = values(2100, 1024, 0.3f).set_requires_grad(true);
+  const at::Tensor upstream = values(8, 2100, 0.11f);
+  std::vector<int64_t> told;
+  at::Tensor memory;
+  const at::Tensor expected = at::mm(upstream.t(), x);
+  const RowsHook on_rows = [&](const at::Tensor& gradient, int64_t rows) {
+    told.push_back(rows);
+    EXPECT_TRUE(at::allclose(gradient.narrow(0, 0, rows),
+                             expected.narrow(0, 0, rows), 1e-5, 1e-6));
+  };
+  Linear(x, weight, c10::nullopt, &memory, &on_rows).backward(upstream);
+  EXPECT_EQ(told, (std::vector<int64_t>{1024, 2048, 2100}));
+  EXPECT_TRUE(at::allclose(weight.grad(), expected, 1e-5, 1e-6));
+}
+
 }  // namespace
 }  // namespace terse
