@@ -62,6 +62,15 @@ constexpr uint32_t RandomBits(uint64_t key, uint64_t index) {
   return x;
 }
 
+// 16 uniform bits for element i of a run that starts at `first_index`: elements
+// whose places in the run differ in bit 5 alone share the two halves of one
+// RandomBits, so that vector code mixes once for two elements.
+constexpr uint32_t RandomHalf(uint64_t key, uint64_t first_index, uint64_t i) {
+  constexpr uint64_t kUpper = 32;
+  const uint32_t bits = RandomBits(key, first_index + (i & ~kUpper));
+  return (i & kUpper) != 0 ? bits >> 16 : bits & 0xffff;
+}
+
 // Uniform in [0, 1) on a grid of 2^-24: exact in a float, never 1.
 constexpr float RandomUnit(uint64_t key, uint64_t index) {
   return static_cast<float>(RandomBits(key, index) >> 8) * 0x1p-24f;

@@ -4,6 +4,7 @@
 
 #include "common/kernels/levels.h"
 #include "common/kernels/pack.h"
+#include "common/kernels/prefetch.h"
 #include "common/kernels/target.h"
 #include "common/kernels/ternary.h"
 
@@ -12,37 +13,13 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 //
 #include "common/kernels/pack-inl.h"
+#include "common/kernels/trits-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace terse {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// Calls add(i, trits) for vectors of trits of a group, i being the place of the
-// first in the group.
-template <class Add>
-HWY_INLINE void ForTrits(const uint8_t* packed, const Add& add) {
-  const hn::CappedTag<uint8_t, kTritGroupBytes> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  const size_t lanes = hn::Lanes(d);
-  const auto one = hn::Set(d, 1);
-  constexpr uint8_t kPowers[kTritsPerByte] = {1, 3, 9, 27, 81};
-  for (size_t l = 0; l < kTritGroupBytes; l += lanes) {
-    auto rest = hn::LoadU(d, packed + l);
-    for (size_t j = kTritsPerByte; j-- > 0;) {
-      // Digits by comparison: 0, 1 or 2 times the power goes.
-      const auto power = hn::Set(d, kPowers[j]);
-      const auto some = hn::Gt(rest, hn::Set(d, kPowers[j] - 1));
-      const auto most = hn::Gt(rest, hn::Set(d, 2 * kPowers[j] - 1));
-      rest = hn::Sub(rest, hn::IfThenElseZero(some, power));
-      rest = hn::Sub(rest, hn::IfThenElseZero(most, power));
-      const auto digit =
-          hn::Add(hn::IfThenElseZero(some, one), hn::IfThenElseZero(most, one));
-      add(kTritGroupBytes * j + l, hn::BitCast(di, hn::Sub(digit, one)));
-    }
-  }
-}
 
 void AddTernary8(const uint8_t* packed, size_t count, int8_t* sums) {
   const hn::CappedTag<int8_t, kTritGroupBytes> d;
@@ -51,6 +28,7 @@ void AddTernary8(const uint8_t* packed, size_t count, int8_t* sums) {
     int8_t* const group = sums + start;
     ForTrits(
         packed + start / kTritsPerByte, [&](size_t i, auto trits) HWY_ATTR {
+          PrefetchAhead(group + i);
           hn::StoreU(hn::Add(hn::LoadU(d, group + i), trits), d, group + i);
         });
   }
@@ -59,19 +37,17 @@ void AddTernary8(const uint8_t* packed, size_t count, int8_t* sums) {
 
 template <typename Sum>
 HWY_INLINE void AddTernaryWide(const uint8_t* packed, size_t count, Sum* sums) {
-  const hn::CappedTag<int8_t, kTritGroupBytes> d8;
   const hn::ScalableTag<Sum> d;
-  const hn::Rebind<int8_t, decltype(d)> d8_part;
+  const hn::Rebind<int8_t, decltype(d)> d8;
   const size_t lanes = hn::Lanes(d);
   const size_t grouped = count / kTritGroup * kTritGroup;
   alignas(64) int8_t unpacked[kTritGroup];
   for (size_t start = 0; start < grouped; start += kTritGroup) {
-    ForTrits(packed + start / kTritsPerByte,
-             [&](size_t i, auto trits)
-                 HWY_ATTR { hn::StoreU(trits, d8, unpacked + i); });
+    UnpackTrits(packed + start / kTritsPerByte, unpacked);
     Sum* const group = sums + start;
     for (size_t i = 0; i < kTritGroup; i += lanes) {
-      const auto trits = hn::PromoteTo(d, hn::LoadU(d8_part, unpacked + i));
+      PrefetchAhead(group + i);
+      const auto trits = hn::PromoteTo(d, hn::LoadU(d8, unpacked + i));
       hn::StoreU(hn::Add(hn::LoadU(d, group + i), trits), d, group + i);
     }
   }

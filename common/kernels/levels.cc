@@ -1,9 +1,8 @@
 #include "common/kernels/levels.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
-#include <type_traits>
-#include <utility>
 
 #include "common/kernels/prefetch.h"
 #include "common/kernels/random_segment.h"
@@ -13,6 +12,7 @@
 #define HWY_TARGET_INCLUDE "common/kernels/levels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 //
+#include "common/kernels/level_group-inl.h"
 #include "common/kernels/moments-inl.h"
 #include "common/kernels/pack-inl.h"
 #include "common/kernels/random-inl.h"
@@ -40,7 +40,7 @@ HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> CodesOf(D d, const Run& run,
     const int fraction = FractionBits(grid);
     const auto position =
         hn::Sub(hn::BitCast(du, y), hn::Set(du, kRoundingBits));
-    const auto dither = hn::ShiftRightSame(run.Draw(i), 32 - fraction);
+    const auto dither = hn::ShiftRightSame(run.DrawHalf(i), 16 - fraction);
     return hn::ShiftRightSame(hn::Add(position, dither), fraction);
   } else {
     auto level = y;
@@ -90,100 +90,8 @@ HWY_INLINE void QuantizeRun(const LevelGrid& grid, const LevelScale& scale,
   }
   for (; i < end; ++i) {
     *codes++ = static_cast<Code>(EncodeLevel(local_grid, local_scale, values[i],
-                                             key, first_index + i,
+                                             key, first_index, i,
                                              kLoss ? loss + i : nullptr));
-  }
-}
-
-// A whole group of kFixedPoint or kSign codes whose width divides a byte and
-// which share a scale, packed as they come: rows of a column join in a 32-bit
-// lane.
-template <int kBits, LevelRounding kRounding, bool kLoss>
-HWY_INLINE void EncodeGroup(const LevelGrid& grid, const LevelScale& scale,
-                            uint64_t key, uint64_t first_index,
-                            const float* values, size_t start, float* loss,
-                            uint8_t* packed) {
-  const hn::ScalableTag<float> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  const hn::RebindToUnsigned<decltype(d)> du;
-  const hn::Rebind<uint8_t, decltype(d)> d8;
-  constexpr int kFraction = 22 - kBits;
-  constexpr size_t kRows = 8 / kBits;  // Of one byte.
-  constexpr size_t kColumns = kPackGroup / 8;
-  const RandomRun<decltype(du)> run(du, key, first_index);
-  const auto factor = hn::Set(d, scale.factor);
-  const auto shift = hn::Set(d, scale.shift);
-  const auto middle = hn::Set(d, static_cast<float>(grid.top) / 2);
-  const auto step = hn::Set(d, scale.step);
-  const auto mask = hn::Set(du, (1u << kBits) - 1);
-  for (size_t word = 0; word < kBits; ++word) {
-    for (size_t column = 0; column < kColumns; column += hn::Lanes(d)) {
-      const size_t i = start + word * kRows * kColumns + column;
-      const auto index = run.Position(i);
-      auto byte = hn::Zero(du);
-      const auto add = [&]<int kRow>(
-                           std::integral_constant<int, kRow>) HWY_ATTR {
-        const size_t e = i + kRow * kColumns;
-        const auto x = hn::LoadU(d, values + e);
-        if constexpr (!kLoss) PrefetchNextBlock(values + e);
-        constexpr int kPlace = kRow * kBits;
-        // Where the code is and the bit it starts at.
-        auto position = hn::Not(hn::BitCast(du, x));
-        constexpr int kFirst =
-            kRounding == LevelRounding::kSign ? 31 : kFraction;
-        if constexpr (kRounding == LevelRounding::kFixedPoint) {
-          const auto y = hn::Add(hn::Mul(x, factor), shift);
-          const auto dither = hn::ShiftRight<32 - kFraction>(
-              run.Mix(hn::Add(index, run.Offset(kRow * kColumns))));
-          // The bits of kRoundingBase lie above the code and are masked off.
-          position = hn::Add(hn::BitCast(du, y), dither);
-        }
-        if constexpr (kLoss) {
-          const auto code =
-              hn::BitCast(di, hn::And(hn::ShiftRight<kFirst>(position), mask));
-          const auto level = hn::Sub(hn::ConvertTo(d, code), middle);
-          hn::StoreU(hn::Sub(x, hn::Mul(level, step)), d, loss + e);
-        }
-        const auto placed = hn::ShiftRight<kFirst - kPlace>(position);
-        byte = hn::Or(byte, hn::And(placed, hn::ShiftLeft<kPlace>(mask)));
-      };
-      [&]<size_t... kRow>(std::index_sequence<kRow...>) HWY_ATTR {
-        (add(std::integral_constant<int, static_cast<int>(kRow)>()), ...);
-      }
-      (std::make_index_sequence<kRows>());
-      hn::StoreU(hn::DemoteTo(d8, hn::BitCast(di, byte)), d8,
-                 packed + word * kColumns + column);
-    }
-  }
-}
-
-// EncodeGroup where it applies; returns whether it did.
-template <LevelRounding kRounding, bool kLoss>
-HWY_INLINE bool TryEncodeGroup(const LevelGrid& grid, const LevelScale& scale,
-                               uint64_t key, uint64_t first_index,
-                               const float* values, size_t start, float* loss,
-                               uint8_t* packed) {
-  constexpr bool kFixed = kRounding == LevelRounding::kFixedPoint;
-  if (scale.clamp) return false;
-  if (!kFixed && kRounding != LevelRounding::kSign) return false;
-  const auto encode = [&]<int kBits>(std::integral_constant<int, kBits>) {
-    if constexpr (kFixed || (kRounding == LevelRounding::kSign && kBits == 1)) {
-      EncodeGroup<kBits, kRounding, kLoss>(grid, scale, key, first_index,
-                                           values, start, loss, packed);
-    }
-    return true;
-  };
-  switch (grid.code_bits) {
-    case 1:
-      return encode(std::integral_constant<int, 1>());
-    case 2:
-      return encode(std::integral_constant<int, 2>());
-    case 4:
-      return encode(std::integral_constant<int, 4>());
-    case 8:
-      return encode(std::integral_constant<int, 8>());
-    default:
-      return false;
   }
 }
 
@@ -199,61 +107,157 @@ HWY_INLINE BlockMoments MeasureBucket(const LevelGrid& grid,
   return moments;
 }
 
-// A bucket is measured when quantizing reaches it, so that small ones stay in
-// the first-level cache between the two.
+// Encodes a block bucket after bucket. A bucket is measured when quantizing
+// reaches it, so that small ones stay in the first-level cache between the two.
 template <typename Code, LevelRounding kRounding, bool kLoss>
-bool EncodeLevelsRun(const LevelGrid& grid, const float* values, size_t count,
-                     uint64_t key, uint64_t first_index, float* residual,
-                     uint8_t* norms, uint8_t* packed) {
-  const float* const x = kLoss ? residual : values;
-  alignas(64) Code codes[kPackGroup];
-  LevelScale scale;
-  bool finite = true;
-  size_t bucket_end = 0;
-  for (size_t start = 0; start < count; start += kPackGroup) {
-    const size_t group_end = std::min(count, start + kPackGroup);
-    bool packed_already = false;
-    for (size_t i = start; i < group_end;) {
-      if (i == bucket_end) {
-        const size_t size = std::min(grid.bucket, count - i);
-        const BlockMoments moments = MeasureBucket(
-            grid, values + i, size, kLoss ? residual + i : nullptr);
-        finite = finite && moments.finite();
-        scale = MakeLevelScale(grid, moments, size);
-        std::memcpy(norms, &scale.norm, sizeof(float));
-        norms += sizeof(float);
-        bucket_end = i + size;
+class BlockEncoder {
+ public:
+  BlockEncoder(const LevelGrid& grid, const float* values, size_t count,
+               uint64_t key, uint64_t first_index, float* residual,
+               uint8_t* norms)
+      : grid_(grid),
+        values_(values),
+        count_(count),
+        key_(key),
+        first_index_(first_index),
+        residual_(residual),
+        norms_(norms) {
+    groups_.bits = grid.code_bits;
+    groups_.zero = grid.top / 2;
+    groups_.key = key;
+    groups_.first_index = first_index;
+    groups_.values = x();
+    groups_.loss = residual;
+  }
+
+  bool Encode(uint8_t* packed) {
+    for (size_t start = 0; start < count_;) {
+      const size_t groups = EncodeFastGroups(start, packed);
+      if (groups == 0) EncodeOneGroup(start, packed);
+      start += std::max<size_t>(groups, 1) * kPackGroup;
+      packed += std::max<size_t>(groups, 1) *
+                PackedCodeBytes(kPackGroup, grid_.code_bits);
+    }
+    return finite_;
+  }
+
+ private:
+  // Groups of smaller buckets are measured so many at a time before they are
+  // quantized, while they are in the first-level cache.
+  static constexpr size_t kBatch = 8;
+  static constexpr size_t kBatchElements = kBatch * kPackGroup;
+
+  const float* x() const { return kLoss ? residual_ : values_; }
+
+  // Measures the bucket that starts at element i, if one does.
+  void EnterBucket(size_t i) {
+    if (i != bucket_end_) return;
+    const size_t size = std::min(grid_.bucket, count_ - i);
+    const BlockMoments moments = MeasureBucket(grid_, values_ + i, size,
+                                               kLoss ? residual_ + i : nullptr);
+    finite_ = finite_ && moments.finite();
+    scale_ = MakeLevelScale(grid_, moments, size);
+    std::memcpy(norms_, &scale_.norm, sizeof(float));
+    norms_ += sizeof(float);
+    row_scale_ = RowScale(grid_, scale_);
+    bucket_end_ = i + size;
+  }
+
+  // Encodes whole groups from element `start` on, and returns how many; 0 if
+  // this is not one for the fast way.
+  size_t EncodeFastGroups(size_t start, uint8_t* packed) {
+    const size_t left = (count_ - start) / kPackGroup;
+    if (sizeof(Code) != 1 || !HasFastGroups(grid_) || left == 0) return 0;
+    if (grid_.bucket < kBatchElements && grid_.bucket % kRowElements == 0) {
+      return EncodeBatch(start, std::min(left, kBatch), packed);
+    }
+    EnterBucket(start);
+    const size_t groups = std::min(left, (bucket_end_ - start) / kPackGroup);
+    if (groups == 0 || scale_.clamp) return 0;
+    groups_.rows = &row_scale_;
+    groups_.row_stride = 0;
+    EncodeLevelGroups<kRounding, kLoss>(groups_, start, groups, packed);
+    return groups;
+  }
+
+  // Groups whose rows each lie in one bucket.
+  size_t EncodeBatch(size_t start, size_t groups, uint8_t* packed) {
+    bool clamp = false;
+    for (size_t r = 0; r < groups * kGroupRows; ++r) {
+      EnterBucket(start + r * kRowElements);
+      scales_[r] = scale_;
+      row_scales_[r] = row_scale_;
+      clamp = clamp || scale_.clamp;
+    }
+    if (!clamp) {
+      groups_.rows = row_scales_.data();
+      groups_.row_stride = 1;
+      EncodeLevelGroups<kRounding, kLoss>(groups_, start, groups, packed);
+      return groups;
+    }
+    for (size_t g = 0; g < groups; ++g) {
+      for (size_t r = 0; r < kGroupRows; ++r) {
+        Quantize(scales_[g * kGroupRows + r],
+                 start + g * kPackGroup + r * kRowElements, kRowElements,
+                 codes_ + r * kRowElements);
       }
-      const size_t size = std::min(bucket_end, group_end) - i;
-      packed_already = size == kPackGroup && TryEncodeGroup<kRounding, kLoss>(
-                                                 grid, scale, key, first_index,
-                                                 x, i, residual, packed);
-      if (packed_already) break;
-      QuantizeRun<Code, kRounding, kLoss>(grid, scale, key, first_index, x, i,
-                                          size, residual, codes + (i - start));
+      PackCodes(codes_, grid_.code_bits, packed);
+      packed += PackedCodeBytes(kPackGroup, grid_.code_bits);
+    }
+    return groups;
+  }
+
+  // A whole group, or the block's rest.
+  void EncodeOneGroup(size_t start, uint8_t* packed) {
+    const size_t end = std::min(count_, start + kPackGroup);
+    for (size_t i = start; i < end;) {
+      EnterBucket(i);
+      const size_t size = std::min(bucket_end_, end) - i;
+      Quantize(scale_, i, size, codes_ + (i - start));
       i += size;
     }
-    if (group_end - start < kPackGroup) {
-      reference::PackRest(codes, group_end - start, grid.code_bits, packed);
-      break;
+    if (end - start == kPackGroup) {
+      PackCodes(codes_, grid_.code_bits, packed);
+    } else {
+      reference::PackRest(codes_, end - start, grid_.code_bits, packed);
     }
-    if (!packed_already) PackCodes(codes, grid.code_bits, packed);
-    packed += PackedCodeBytes(kPackGroup, grid.code_bits);
   }
-  return finite;
-}
+
+  void Quantize(const LevelScale& scale, size_t i, size_t count, Code* codes) {
+    QuantizeRun<Code, kRounding, kLoss>(grid_, scale, key_, first_index_, x(),
+                                        i, count, residual_, codes);
+  }
+
+  const LevelGrid grid_;
+  const float* const values_;
+  const size_t count_;
+  const uint64_t key_;
+  const uint64_t first_index_;
+  float* const residual_;
+  uint8_t* norms_;
+  LevelGroups groups_;
+  LevelScale scale_;
+  RowScale row_scale_;
+  std::array<LevelScale, kBatch * kGroupRows> scales_;
+  std::array<RowScale, kBatch * kGroupRows> row_scales_;
+  size_t bucket_end_ = 0;
+  bool finite_ = true;
+  alignas(64) Code codes_[kPackGroup];
+};
 
 template <typename Code>
 bool EncodeLevelsOf(const LevelGrid& grid, const float* values, size_t count,
                     uint64_t key, uint64_t first_index, float* residual,
                     uint8_t* norms, uint8_t* packed) {
   const auto encode = [&]<LevelRounding kRounding>() {
-    return residual != nullptr ? EncodeLevelsRun<Code, kRounding, true>(
-                                     grid, values, count, key, first_index,
-                                     residual, norms, packed)
-                               : EncodeLevelsRun<Code, kRounding, false>(
-                                     grid, values, count, key, first_index,
-                                     nullptr, norms, packed);
+    if (residual != nullptr) {
+      return BlockEncoder<Code, kRounding, true>(grid, values, count, key,
+                                                 first_index, residual, norms)
+          .Encode(packed);
+    }
+    return BlockEncoder<Code, kRounding, false>(grid, values, count, key,
+                                                first_index, nullptr, norms)
+        .Encode(packed);
   };
   if (RoundingOf(grid) == LevelRounding::kNearest) {
     return encode.template operator()<LevelRounding::kNearest>();
@@ -293,6 +297,7 @@ HWY_INLINE void AddLevels(const Code* codes, size_t count, float middle,
   for (; i + lanes <= count; i += lanes) {
     const auto code =
         hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d_code, codes + i)));
+    PrefetchAhead(target + i);
     const auto value = hn::Mul(hn::Sub(code, middles), steps);
     hn::StoreU(hn::Add(hn::LoadU(d, target + i), value), d, target + i);
   }

@@ -70,9 +70,10 @@ uint32_t MaxCode(const uint8_t* packed, size_t count, uint32_t code_bits);
 // How elements of a grid are rounded.
 enum class LevelRounding : uint8_t {
   // Stochastic codes of up to 8 bits: the position on the grid in steps of
-  // 2^-S, S = 22 - code_bits, plus S random bits, the sum's whole part being
-  // the code. The factors are such that norm and -norm meet the grid's ends
-  // exactly.
+  // 2^-S, S = 22 - code_bits but at most 16, plus S random bits, the sum's
+  // whole
+  // part being the code. The factors are such that norm and -norm meet the
+  // grid's ends exactly.
   kFixedPoint,
   // Stochastic codes of more bits: floor, plus one iff RandomUnit is below the
   // fraction, which is exact.
@@ -92,7 +93,7 @@ constexpr LevelRounding RoundingOf(const LevelGrid& grid) {
 
 // Bits below the point of kFixedPoint.
 constexpr int FractionBits(const LevelGrid& grid) {
-  return 22 - static_cast<int>(grid.code_bits);
+  return grid.code_bits <= 6 ? 16 : 22 - static_cast<int>(grid.code_bits);
 }
 
 // A float of this magnitude has a last place of 1: adding it rounds to a whole
@@ -117,14 +118,16 @@ LevelScale MakeLevelScale(const LevelGrid& grid, const BlockMoments& moments,
                           size_t count);
 float LevelStep(const LevelGrid& grid, float norm);
 
-// Encodes one element: its code, and its loss unless `loss` is null. In floats,
-// with `zero` the code below or at the level zero (top / 2 rounded down):
-// kFixedPoint: ((x factor + shift) - 2^23, whole, + S bits of randomness) >> S
+// Encodes element i of a block that starts at `first_index`: its code, and its
+// loss unless `loss` is null. In floats, with `zero` the code below or at the
+// level zero (top / 2 rounded down): kFixedPoint: ((x factor + shift) - 2^23,
+// whole, + upper S bits of RandomHalf)
+//              >> S
 // kFloor:      clamp(floor(x factor + shift) + (u < fraction) + zero, 0, top)
 // kNearest:    clamp(round(x factor) + zero, 0, top)
 // kSign:       0 if x has the sign bit, else 1
 uint32_t EncodeLevel(const LevelGrid& grid, const LevelScale& scale, float x,
-                     uint64_t key, uint64_t index, float* loss);
+                     uint64_t key, uint64_t first_index, size_t i, float* loss);
 
 }  // namespace terse
 

@@ -70,7 +70,8 @@ LevelScale MakeLevelScale(const LevelGrid& grid, const BlockMoments& moments,
 }
 
 uint32_t EncodeLevel(const LevelGrid& grid, const LevelScale& scale, float x,
-                     uint64_t key, uint64_t index, float* loss) {
+                     uint64_t key, uint64_t first_index, size_t i,
+                     float* loss) {
   float y = x;
   if (scale.clamp) y = std::clamp(y, -scale.norm, scale.norm);
   y = y * scale.factor;
@@ -82,13 +83,13 @@ uint32_t EncodeLevel(const LevelGrid& grid, const LevelScale& scale, float x,
     case LevelRounding::kFixedPoint: {
       const int fraction = FractionBits(grid);
       const uint32_t position = std::bit_cast<uint32_t>(y) - kRoundingBits;
-      code =
-          (position + (RandomBits(key, index) >> (32 - fraction))) >> fraction;
+      const uint32_t half = RandomHalf(key, first_index, i);
+      code = (position + (half >> (16 - fraction))) >> fraction;
       break;
     }
     case LevelRounding::kFloor: {
       float level = std::floor(y);
-      if (RandomUnit(key, index) < y - level) level += 1.0f;
+      if (RandomUnit(key, first_index + i) < y - level) level += 1.0f;
       code = static_cast<uint32_t>(ClampCode(level + zero, top));
       break;
     }
@@ -133,7 +134,7 @@ bool Encode(const LevelGrid& grid, const float* values, size_t count,
     }
     const float x = residual != nullptr ? residual[i] : values[i];
     codes[i % kPackGroup] = static_cast<Code>(
-        EncodeLevel(grid, scale, x, key, first_index + i,
+        EncodeLevel(grid, scale, x, key, first_index, i,
                     residual != nullptr ? residual + i : nullptr));
     if ((i + 1) % kPackGroup == 0) {
       PackGroup(codes, grid.code_bits, packed);

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "common/kernels/moments.h"
+#include "common/kernels/prefetch.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -26,7 +27,9 @@ template <bool kResidual, class D>
 HWY_INLINE hn::Vec<D> LoadSum(D d, const float* values, float* residual,
                               size_t i) {
   const auto x = hn::LoadU(d, values + i);
+  PrefetchAhead(values + i);
   if constexpr (!kResidual) return x;
+  PrefetchAhead(residual + i);
   const auto sum = hn::Add(hn::LoadU(d, residual + i), x);
   hn::StoreU(sum, d, residual + i);
   return sum;

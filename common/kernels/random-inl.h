@@ -35,7 +35,20 @@ class RandomRun {
   // Lane l gets the bits of element i + l.
   HWY_INLINE V Draw(size_t i) const { return Mix(Position(i)); }
 
-  // The same in two steps: positions of a run are linear in the index, so that
+  // Lane l gets RandomHalf(key, first_index, i + l). Where i is a multiple of
+  // twice 32, the lower halves of Draw(i) are those of the elements from i on
+  // and the upper halves those of the elements from i + 32 on.
+  HWY_INLINE V DrawHalf(size_t i) const {
+    const auto upper = hn::Set(du_, 32u);
+    const auto place = hn::Iota(du_, static_cast<uint32_t>(i));
+    const auto in_upper = hn::Ne(hn::And(place, upper), hn::Zero(du_));
+    const auto bits = Mix(hn::Sub(
+        Position(i), hn::IfThenElseZero(in_upper, hn::Set(du_, 32 * kStep))));
+    return hn::IfThenElse(in_upper, hn::ShiftRight<16>(bits),
+                          hn::And(bits, hn::Set(du_, 0xffffu)));
+  }
+
+  // Draw in two steps: positions of a run are linear in the index, so that
   // Position(i + k) is Position(i) + Offset(k).
   HWY_INLINE V Position(size_t i) const { return hn::Add(base_, Offset(i)); }
   HWY_INLINE V Offset(size_t i) const {

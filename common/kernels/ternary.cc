@@ -11,6 +11,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 //
 #include "common/kernels/random-inl.h"
+#include "common/kernels/trits-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,25 +19,41 @@ namespace terse {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Adds one vector of trits times 3^j to `code`, all as floats; exact, as all of
-// a byte's parts are.
-template <bool kLoss, class D, class Run>
-HWY_INLINE hn::Vec<D> AddTrits(D d, const Run& run,
-                               hn::Vec<hn::RebindToUnsigned<D>> position,
-                               const float* values, hn::Vec<D> power,
-                               hn::Vec<D> factor, hn::Vec<D> scale, float* loss,
-                               hn::Vec<D> code) {
-  const hn::RebindToSigned<D> di;
+#if HWY_TARGET != HWY_SCALAR
+
+// What all elements of a block have in common.
+template <class D>
+struct TernaryConstants {
+  TernaryConstants(D d, float scale)
+      : scale(hn::Set(d, scale)),
+        minus_scale(hn::Set(d, -scale)),
+        factor(hn::Set(d, TernaryFactor(scale))),
+        step(hn::Set(d, scale * 0x1p-16f)) {}
+  hn::Vec<D> scale, minus_scale, factor, step;
+};
+
+// The places of a vector of elements on the grid, with their dither; the digits
+// are bits 16 and 17.
+template <bool kLoss, class D>
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> DitheredPlaces(
+    D d, const TernaryConstants<D>& constants, const float* values,
+    hn::Vec<hn::RebindToUnsigned<D>> dither, float* loss) {
+  const hn::RebindToUnsigned<D> du;
   const auto x = hn::LoadU(d, values);
-  PrefetchNextBlock(values);
-  const auto bits = hn::ShiftRight<1>(run.Mix(position));
-  const auto u = hn::ConvertTo(d, hn::BitCast(di, bits));
-  const auto keep = hn::Lt(u, hn::Mul(hn::Abs(x), factor));
+  PrefetchAhead(values);
+  if constexpr (!kLoss) PrefetchNextBlock(values);
+  const auto clamped =
+      hn::Min(hn::Max(x, constants.minus_scale), constants.scale);
+  const auto base = hn::Set(d, kTernaryBase);
+  const auto place = hn::Add(hn::Mul(clamped, constants.factor), base);
+  const auto dithered = hn::Add(hn::BitCast(du, place), dither);
   if constexpr (kLoss) {
-    const auto kept = hn::Sub(x, hn::CopySignToAbs(scale, x));
-    hn::StoreU(hn::IfThenElse(keep, kept, x), d, loss);
+    // Without the bits below the digit this is trit * 2^16 above the base.
+    const auto whole = hn::And(dithered, hn::Set(du, ~0xffffu));
+    const auto trit = hn::Sub(hn::BitCast(d, whole), base);
+    hn::StoreU(hn::Sub(x, hn::Mul(trit, constants.step)), d, loss);
   }
-  return hn::IfThenElse(keep, hn::Add(code, hn::CopySignToAbs(power, x)), code);
+  return dithered;
 }
 
 // Returns how many elements were encoded: all whole groups.
@@ -44,39 +61,65 @@ template <bool kLoss>
 HWY_INLINE size_t EncodeGroups(const float* values, size_t count, float scale,
                                uint64_t key, uint64_t first_index, float* loss,
                                uint8_t* packed) {
-  const hn::ScalableTag<float> d;
+  constexpr size_t kHalf = kTritGroupBytes / 2;
+  using D = hn::CappedTag<float, kHalf>;
+  const D d;
   const hn::RebindToUnsigned<decltype(d)> du;
-  const hn::RebindToSigned<decltype(d)> di;
+  const hn::Repartition<uint16_t, decltype(d)> d16;
   const hn::Rebind<uint8_t, decltype(d)> d8;
   const size_t lanes = hn::Lanes(d);
-  const RandomRun run(du, key, first_index);
-  const auto factor = hn::Set(d, TernaryFactor(scale));
-  const auto scales = hn::Set(d, scale);
-  const auto middle = hn::Set(d, 121.0f);
+  const RandomRun<decltype(du)> run(du, key, first_index);
+  const TernaryConstants<D> constants(d, scale);
   const size_t grouped = count / kTritGroup * kTritGroup;
   for (size_t start = 0; start < grouped; start += kTritGroup) {
-    for (size_t l = 0; l < kTritGroupBytes; l += lanes) {
+    for (size_t l = 0; l < kHalf; l += lanes) {
       const size_t i = start + l;
       const auto position = run.Position(i);
-      auto code = middle;
-      const auto add = [&](size_t j, float power) HWY_ATTR {
+      // Bytes l and l + 32, in the lower and the upper half of each lane. What
+      // the base leaves in a half is a multiple of 256, as are its multiples.
+      auto code = hn::Zero(d16);
+      const auto add = [&](size_t j, uint16_t power) HWY_ATTR {
         const size_t e = i + kTritGroupBytes * j;
-        code = AddTrits<kLoss>(
-            d, run, hn::Add(position, run.Offset(kTritGroupBytes * j)),
-            values + e, hn::Set(d, power), factor, scales,
-            kLoss ? loss + e : nullptr, code);
+        const auto bits =
+            run.Mix(hn::Add(position, run.Offset(kTritGroupBytes * j)));
+        const auto low = DitheredPlaces<kLoss>(
+            d, constants, values + e, hn::And(bits, hn::Set(du, 0xffffu)),
+            kLoss ? loss + e : nullptr);
+        const auto high = DitheredPlaces<kLoss>(
+            d, constants, values + e + kHalf, hn::ShiftRight<16>(bits),
+            kLoss ? loss + e + kHalf : nullptr);
+        const auto digits = hn::OddEven(
+            hn::BitCast(d16, high), hn::BitCast(d16, hn::ShiftRight<16>(low)));
+        code = hn::Add(code, hn::Mul(digits, hn::Set(d16, power)));
       };
       add(0, 1);
       add(1, 3);
       add(2, 9);
       add(3, 27);
       add(4, 81);
-      hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(di, code)), d8, packed + l);
+      const auto codes = hn::BitCast(du, code);
+      hn::StoreU(hn::TruncateTo(d8, codes), d8, packed + l);
+      hn::StoreU(hn::TruncateTo(d8, hn::ShiftRight<16>(codes)), d8,
+                 packed + l + kHalf);
     }
     packed += kTritGroupBytes;
   }
   return grouped;
 }
+
+#else  // One lane, which has no halves.
+
+template <bool kLoss>
+size_t EncodeGroups(const float* values, size_t count, float scale,
+                    uint64_t key, uint64_t first_index, float* loss,
+                    uint8_t* packed) {
+  const size_t grouped = count / kTritGroup * kTritGroup;
+  reference::EncodeTernary(values, grouped, scale, key, first_index, loss,
+                           packed);
+  return grouped;
+}
+
+#endif  // HWY_TARGET
 
 void EncodeTernaryKernel(const float* values, size_t count, float scale,
                          uint64_t key, uint64_t first_index, float* loss,
@@ -90,29 +133,6 @@ void EncodeTernaryKernel(const float* values, size_t count, float scale,
                                loss, packed);
 }
 
-// Writes the 320 trits of a group in the order of its elements.
-HWY_INLINE void UnpackGroup(const uint8_t* packed, int8_t* trits) {
-  const hn::CappedTag<uint8_t, kTritGroupBytes> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  const size_t lanes = hn::Lanes(d);
-  const auto one = hn::Set(d, 1);
-  constexpr uint8_t kPowers[kTritsPerByte] = {1, 3, 9, 27, 81};
-  for (size_t l = 0; l < kTritGroupBytes; l += lanes) {
-    auto rest = hn::LoadU(d, packed + l);
-    for (size_t j = kTritsPerByte; j-- > 0;) {
-      const auto power = hn::Set(d, kPowers[j]);
-      const auto some = hn::Gt(rest, hn::Sub(power, one));
-      const auto most = hn::Gt(rest, hn::Set(d, 2 * kPowers[j] - 1));
-      rest = hn::Sub(rest, hn::IfThenElseZero(some, power));
-      rest = hn::Sub(rest, hn::IfThenElseZero(most, power));
-      const auto digit =
-          hn::Add(hn::IfThenElseZero(some, one), hn::IfThenElseZero(most, one));
-      hn::StoreU(hn::BitCast(di, hn::Sub(digit, one)), di,
-                 trits + kTritGroupBytes * j + l);
-    }
-  }
-}
-
 void DecodeAddTernaryKernel(const uint8_t* packed, size_t count, float step,
                             float* target) {
   const hn::ScalableTag<float> d;
@@ -123,9 +143,10 @@ void DecodeAddTernaryKernel(const uint8_t* packed, size_t count, float step,
   const size_t grouped = count / kTritGroup * kTritGroup;
   alignas(64) int8_t trits[kTritGroup];
   for (size_t start = 0; start < grouped; start += kTritGroup) {
-    UnpackGroup(packed + start / kTritsPerByte, trits);
+    UnpackTrits(packed + start / kTritsPerByte, trits);
     float* const group = target + start;
     for (size_t i = 0; i < kTritGroup; i += lanes) {
+      PrefetchAhead(group + i);
       const auto trit =
           hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, trits + i)));
       const auto sum = hn::Add(hn::LoadU(d, group + i), hn::Mul(trit, steps));

@@ -25,11 +25,12 @@ constexpr size_t PackedTritBytes(size_t count) {
 }
 
 // Element i becomes sign(x_i) with probability min(|x_i| / scale, 1), else 0:
-// kept iff float(RandomBits(key, first_index + i) >> 1) < |x_i| * k, where k is
-// (2^31 + 512) / scale, so that |x_i| >= scale is always kept and 0 never. A
-// scale of 0 makes all trits 0. With `loss` (may be `values` itself) loss[i]
-// becomes x_i - trit_i * scale. Requires finite values and scale >= 0; `packed`
-// has PackedTritBytes(count) bytes.
+// the digit trit_i + 1 is the whole part of clamp(x_i, -scale, scale) / scale +
+// 1 in steps of 2^-16, plus 16 random bits, RandomHalf(key, first_index, i). So
+// |x_i| >= scale is always kept and 0 never. A scale of 0 makes all trits 0.
+// With `loss` (may be `values` itself) loss[i] becomes x_i - trit_i * scale.
+// Requires finite values and scale >= 0; `packed` has PackedTritBytes(count)
+// bytes.
 void EncodeTernary(const float* values, size_t count, float scale, uint64_t key,
                    uint64_t first_index, float* loss, uint8_t* packed);
 
@@ -58,15 +59,19 @@ void DecodeAddTernaryTail(const uint8_t* packed, size_t start, size_t count,
 
 }  // namespace reference
 
-// Scales below this (but 0) make k overflow; values and scale are then taken
-// times 2^96, which is exact.
+// Scales below this (but 0) make the factor overflow; values and scale are then
+// taken times 2^96, which is exact.
 inline constexpr float kTernaryScaleMin = 0x1p-90f;
 inline constexpr float kTernaryPrescale = 0x1p96f;
 
-// The k above, for values taken times the prescale.
+// (x * TernaryFactor(scale) + kTernaryBase) has the place of x on the grid,
+// from 0 to 2^17, in its lowest bits: the sum's last place is 1.
+inline constexpr float kTernaryBase = 0x1p23f + 0x1p16f;
+
+// 2^16 / scale, for values taken times the prescale.
 constexpr float TernaryFactor(float scale) {
   if (!(scale > 0)) return 0;
-  return (0x1p31f + 512.0f) /
+  return 0x1p16f /
          (scale < kTernaryScaleMin ? scale * kTernaryPrescale : scale);
 }
 

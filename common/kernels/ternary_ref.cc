@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <cmath>
+#include <bit>
 
 #include "common/base/random.h"
 #include "common/kernels/ternary.h"
@@ -14,21 +14,24 @@ struct TernaryDraw {
   float factor;
   float prescale;
   uint64_t key;
+  uint64_t first_index;
 
-  TernaryDraw(float scale, uint64_t key)
+  TernaryDraw(float scale, uint64_t key, uint64_t first_index)
       : scale(scale),
         factor(TernaryFactor(scale)),
         prescale(scale < kTernaryScaleMin ? kTernaryPrescale : 1.0f),
-        key(key) {}
+        key(key),
+        first_index(first_index) {}
 
   // Returns the digit, trit + 1; the loss goes to `loss` unless it is null.
-  uint8_t operator()(float x, uint64_t index, float* loss) const {
-    const float u =
-        static_cast<float>(static_cast<int32_t>(RandomBits(key, index) >> 1));
-    const bool keep = u < std::fabs(x) * prescale * factor;
-    const float sent = keep ? std::copysign(scale, x) : 0.0f;
-    if (loss != nullptr) *loss = x - sent;
-    return keep ? (std::signbit(x) ? 0 : 2) : 1;
+  uint8_t operator()(float x, size_t i, float* loss) const {
+    const float clamped = std::clamp(x, -scale, scale) * prescale;
+    const float place = clamped * factor + kTernaryBase;
+    const uint32_t dithered =
+        std::bit_cast<uint32_t>(place) + RandomHalf(key, first_index, i);
+    const auto digit = static_cast<uint8_t>(dithered >> 16 & 3);
+    if (loss != nullptr) *loss = x - static_cast<float>(digit - 1) * scale;
+    return digit;
   }
 };
 
@@ -37,14 +40,14 @@ struct TernaryDraw {
 void EncodeTernaryTail(const float* values, size_t start, size_t count,
                        float scale, uint64_t key, uint64_t first_index,
                        float* loss, uint8_t* packed) {
-  const TernaryDraw draw(scale, key);
+  const TernaryDraw draw(scale, key, first_index);
   uint8_t* byte = packed + start / kTritsPerByte;
   for (size_t i = start; i < count; i += kTritsPerByte, ++byte) {
     unsigned code = 0;
     const size_t end = std::min(count, i + kTritsPerByte);
     for (size_t e = i; e < end; ++e) {
-      code += kPowers[e - i] * draw(values[e], first_index + e,
-                                    loss == nullptr ? nullptr : loss + e);
+      code += kPowers[e - i] *
+              draw(values[e], e, loss == nullptr ? nullptr : loss + e);
     }
     *byte = static_cast<uint8_t>(code);
   }
@@ -52,15 +55,15 @@ void EncodeTernaryTail(const float* values, size_t start, size_t count,
 
 void EncodeTernary(const float* values, size_t count, float scale, uint64_t key,
                    uint64_t first_index, float* loss, uint8_t* packed) {
-  const TernaryDraw draw(scale, key);
+  const TernaryDraw draw(scale, key, first_index);
   const size_t grouped = count / kTritGroup * kTritGroup;
   for (size_t start = 0; start < grouped; start += kTritGroup) {
     for (size_t l = 0; l < kTritGroupBytes; ++l) {
       unsigned code = 0;
       for (size_t j = 0; j < kTritsPerByte; ++j) {
         const size_t e = start + kTritGroupBytes * j + l;
-        code += kPowers[j] * draw(values[e], first_index + e,
-                                  loss == nullptr ? nullptr : loss + e);
+        code += kPowers[j] *
+                draw(values[e], e, loss == nullptr ? nullptr : loss + e);
       }
       packed[start / kTritsPerByte + l] = static_cast<uint8_t>(code);
     }

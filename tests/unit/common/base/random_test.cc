@@ -85,6 +85,52 @@ TEST(RandomTest, NeighboursDoNotPredict) {
   }
 }
 
+TEST(RandomTest, HalvesAreThoseOfTheSharedBits) {
+  EXPECT_EQ(RandomHalf(3, 1000, 5), RandomBits(3, 1005) & 0xffff);
+  EXPECT_EQ(RandomHalf(3, 1000, 37), RandomBits(3, 1005) >> 16);
+  EXPECT_EQ(RandomHalf(3, 1000, 64), RandomBits(3, 1064) & 0xffff);
+}
+
+TEST(RandomTest, HalvesAreUniformAndNeighboursDoNotPredict) {
+  constexpr int kDraws = 1 << 18;
+  for (uint64_t key : Keys()) {
+    std::vector<uint32_t> halves(kDraws + 4096);
+    for (uint64_t i = 0; i < halves.size(); ++i) {
+      halves[i] = RandomHalf(key, 12345, i);
+    }
+    for (int shift : {0, 8}) {
+      std::vector<int> cells(256);
+      for (int i = 0; i < kDraws; ++i) ++cells[halves[i] >> shift & 0xff];
+      EXPECT_LT(ChiSquareSigmas(cells, kDraws / 256.0), 6) << shift;
+    }
+    // 32: the other half of the same bits.
+    for (int distance : {1, 2, 16, 31, 32, 33, 64, 320, 512, 4096}) {
+      std::vector<int> cells(64 * 64);
+      for (int i = 0; i < kDraws; ++i) {
+        ++cells[(halves[i] >> 10) * 64 + (halves[i + distance] >> 10)];
+      }
+      EXPECT_LT(std::fabs(ChiSquareSigmas(cells, kDraws / 4096.0)), 6)
+          << distance;
+    }
+  }
+}
+
+TEST(RandomTest, HalvesOfDifferentStepsAreIndependent) {
+  constexpr int kDraws = 1 << 16;
+  const auto keys = Keys();
+  for (size_t a = 0; a < keys.size(); ++a) {
+    for (size_t b = 0; b < a; ++b) {
+      double product = 0;
+      for (uint64_t i = 0; i < kDraws; ++i) {
+        const double x = RandomHalf(keys[a], 0, i) / 65536.0 - 0.5;
+        const double y = RandomHalf(keys[b], 0, i) / 65536.0 - 0.5;
+        product += x * y;
+      }
+      EXPECT_LT(std::fabs(product) * 12 / std::sqrt(double{kDraws}), 5.5);
+    }
+  }
+}
+
 TEST(RandomTest, StreamsAreIndependent) {
   constexpr int kDraws = 1 << 16;
   const auto keys = Keys();
