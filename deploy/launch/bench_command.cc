@@ -32,7 +32,7 @@ void AddSizes(CLI::App& codec, BenchCodecOptions& options) {
 
 }  // namespace
 
-void AddBench(CLI::App& app, BenchCodecOptions& options) {
+CLI::App& AddBench(CLI::App& app, BenchCodecOptions& options) {
   CLI::App& bench = *app.add_subcommand("bench", "Measures parts of Terse");
   bench.require_subcommand(1);
   CLI::App& codec = *bench.add_subcommand(
@@ -78,6 +78,13 @@ void AddBench(CLI::App& app, BenchCodecOptions& options) {
                   "Of the input and of stochastic rounding")
       ->type_name("N")
       ->capture_default_str();
+  CLI::App& comm = *bench.add_subcommand(
+      "comm",
+      "What servers and workers exchange, in the manner of nccl-tests; `terse "
+      "bench comm --help` lists its flags");
+  comm.prefix_command();
+  comm.set_help_flag();
+  return bench;
 }
 
 }  // namespace terse

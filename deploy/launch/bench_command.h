@@ -9,7 +9,7 @@ namespace terse {
 
 // Adds `bench codec` to `app`; parsing fills `options`, which must live as long
 // as `app`.
-void AddBench(CLI::App& app, BenchCodecOptions& options);
+CLI::App& AddBench(CLI::App& app, BenchCodecOptions& options);
 
 }  // namespace terse
 

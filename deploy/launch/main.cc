@@ -1,6 +1,10 @@
 // The `terse` command.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -12,7 +16,10 @@
 #include "common/config/job.h"
 #include "common/plan/plan.h"
 #include "deploy/launch/bench_command.h"
+#include "deploy/launch/bench_plot.h"
+#include "deploy/launch/doctor.h"
 #include "deploy/launch/inspect.h"
+#include "deploy/launch/roles.h"
 #include "deploy/launch/run.h"
 #include "deploy/launch/train.h"
 
@@ -23,6 +30,8 @@ struct Flags {
   TrainOptions train;
   RunOptions run;
   BenchCodecOptions bench;
+  BenchPlotOptions plot;
+  DoctorOptions doctor;
   uint32_t servers = 0;
   uint32_t workers = 0;
   std::string transport;
@@ -40,10 +49,8 @@ void AddOverrides(CLI::App& command, Flags& flags) {
       ->take_all();
 }
 
-void AddTrain(CLI::App& app, Flags& flags) {
-  CLI::App& train = *app.add_subcommand(
-      "train",
-      "Runs a whole job on this machine and stops all of it at the end");
+// What `train` and `launch` have in common.
+void AddTrainOptions(CLI::App& train, Flags& flags) {
   train.add_option("job", flags.train.job_path, "The job file (YAML)")
       ->required()
       ->type_name("JOB.yaml");
@@ -52,10 +59,6 @@ void AddTrain(CLI::App& app, Flags& flags) {
   train.add_option("--workers", flags.workers, "Worker processes")
       ->type_name("N");
   AddOverrides(train, flags);
-  train
-      .add_option("--transport", flags.transport,
-                  "How the roles talk; memory: threads of one process")
-      ->check(CLI::IsMember({"grpc", "memory"}));
   train
       .add_option("--data-dir", flags.train.data_directory,
                   "Where the data files lie")
@@ -82,6 +85,37 @@ void AddTrain(CLI::App& app, Flags& flags) {
                  "Prints the job with all defaults and overrides, and ends");
   train.add_flag("--dry-run", flags.train.dry_run,
                  "Prints what would be started, and ends");
+}
+
+void AddTrain(CLI::App& app, Flags& flags) {
+  CLI::App& train = *app.add_subcommand(
+      "train",
+      "Runs a whole job on this machine and stops all of it at the end");
+  AddTrainOptions(train, flags);
+  train
+      .add_option("--transport", flags.transport,
+                  "How the roles talk; memory: threads of one process")
+      ->check(CLI::IsMember({"grpc", "memory"}));
+}
+
+void AddLaunch(CLI::App& app, Flags& flags) {
+  CLI::App& launch = *app.add_subcommand(
+      "launch",
+      "Runs a whole job on the machines of a hostfile, over ssh; all of them "
+      "see this folder");
+  AddTrainOptions(launch, flags);
+  launch
+      .add_option("--hostfile", flags.train.hostfile,
+                  "Lines \"host slots=N\" or \"host:N\": N workers go there")
+      ->required()
+      ->type_name("FILE");
+  launch
+      .add_option("--agent", flags.train.agent,
+                  "Called with a host and a command line for its shell")
+      ->type_name("COMMAND")
+      ->capture_default_str();
+  launch.add_flag("--tee", flags.train.tee,
+                  "Shows what the roles write: host:role:rank: line");
 }
 
 void AddInspect(CLI::App& app, Flags& flags) {
@@ -130,6 +164,24 @@ int InspectCommand(const Flags& flags) {
     absl::FPrintF(stderr, "terse: %s\n", status.message());
   }
   return int(ExitCodeOf(status));
+}
+
+// The program beside this one that links transports. Returns only if it cannot
+// be started.
+int BecomeCommBench(std::vector<std::string> arguments) {
+  const absl::StatusOr<std::string> binaries = FindBinaries();
+  if (!binaries.ok()) {
+    absl::FPrintF(stderr, "terse: %s\n", binaries.status().message());
+    return int(ExitCodeOf(binaries.status()));
+  }
+  arguments.insert(arguments.begin(), absl::StrCat(*binaries, "/terse-comm"));
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  execv(pointers[0], pointers.data());
+  absl::FPrintF(stderr, "terse: cannot start %s: %s\n", arguments[0],
+                strerror(errno));
+  return int(ExitCode::kInputMissing);
 }
 
 // Edits (insert, delete, replace a letter) from `a` to `b`.
@@ -206,10 +258,13 @@ int Main(int argc, char** argv) {
   flags.train.command_line.assign(argv, argv + argc);
   flags.run.command_line = flags.train.command_line;
   AddTrain(app, flags);
+  AddLaunch(app, flags);
   AddRun(app, flags.run);
   AddInspect(app, flags);
   flags.bench.version = TERSE_VERSION;
-  AddBench(app, flags.bench);
+  AddBenchPlot(AddBench(app, flags.bench), flags.plot);
+  flags.doctor.version = TERSE_VERSION;
+  AddDoctor(app, flags.doctor);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -217,8 +272,14 @@ int Main(int argc, char** argv) {
     return BadCommandLine(app, error.what(), {argv + 1, argv + argc});
   }
   const CLI::App& command = *app.get_subcommands().front();
+  if (command.get_name() == "doctor") return RunDoctor(flags.doctor);
   if (command.get_name() == "run") return RunOneProcess(flags.run);
-  if (command.get_name() == "bench") return RunBenchCodec(flags.bench);
+  if (command.get_name() == "bench") {
+    const CLI::App& what = *command.get_subcommands().front();
+    if (what.get_name() == "comm") return BecomeCommBench(what.remaining());
+    if (what.get_name() == "plot") return RunBenchPlot(flags.plot);
+    return RunBenchCodec(flags.bench);
+  }
   return command.get_name() == "inspect" ? InspectCommand(flags)
                                          : TrainCommand(command, flags);
 }

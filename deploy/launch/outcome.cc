@@ -66,8 +66,10 @@ Outcome Supervisor::FailureOutcome() const {
   const Child& root = Origin();
   const int status = root.wait_status;
   std::string message = absl::StrFormat(
-      "%s (pid %d) %s after %.1f s; the job was stopped", root.role.name,
-      root.process.pid, DescribeEnd(status),
+      "%s (%s) %s after %.1f s; the job was stopped", root.role.name,
+      root.role.host.empty() ? absl::StrCat("pid ", root.process.pid)
+                             : absl::StrCat("on ", root.role.host),
+      DescribeEnd(status),
       std::chrono::duration<double>(root.end_time - start_time_).count());
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
     message +=

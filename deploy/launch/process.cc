@@ -37,6 +37,7 @@ struct Pipe {
     write_end = ends[1];
     return absl::OkStatus();
   }
+  int TakeWrite() { return std::exchange(write_end, -1); }
   int TakeRead() { return std::exchange(read_end, -1); }
   void CloseRead() {
     if (read_end >= 0) close(std::exchange(read_end, -1));
@@ -78,13 +79,14 @@ void ResetSignals() {
 }
 
 // The child's way from fork to exec; only returns if something failed.
+// `input` is -1 for an empty standard input.
 int Become(char* const* arguments, char* const* environment, pid_t parent,
-           int output) {
+           int input, int output) {
   if (setpgid(0, 0) != 0) return errno;
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
   // A parent that died before the line above sends no signal any more.
   if (getppid() != parent) return ESRCH;
-  const int input = open("/dev/null", O_RDONLY);
+  if (input < 0) input = open("/dev/null", O_RDONLY);
   if (input < 0) return errno;
   if (dup2(input, STDIN_FILENO) < 0) return errno;
   if (dup2(output, STDOUT_FILENO) < 0) return errno;
@@ -99,8 +101,10 @@ int Become(char* const* arguments, char* const* environment, pid_t parent,
 
 absl::StatusOr<Process> StartProcess(const ProcessSpec& spec) {
   TERSE_CHECK(!spec.arguments.empty());
+  Pipe input;
   Pipe output;
   Pipe failure;
+  if (spec.stop_by_input) TERSE_RETURN_IF_ERROR(input.Open());
   TERSE_RETURN_IF_ERROR(output.Open());
   TERSE_RETURN_IF_ERROR(failure.Open());
   std::vector<std::string> arguments = spec.arguments;
@@ -113,7 +117,7 @@ absl::StatusOr<Process> StartProcess(const ProcessSpec& spec) {
   if (pid == 0) {
     const int error =
         Become(argument_pointers.data(), environment_pointers.data(), parent,
-               output.write_end);
+               input.read_end, output.write_end);
     // Should the parent be gone, nobody needs to know.
     (void)!write(failure.write_end, &error, sizeof(error));
     _exit(127);
@@ -130,7 +134,7 @@ absl::StatusOr<Process> StartProcess(const ProcessSpec& spec) {
     return ErrnoStatus(error, absl::StrCat("cannot start ", arguments[0]));
   }
   fcntl(output.read_end, F_SETFL, O_NONBLOCK);
-  return Process{pid, output.TakeRead()};
+  return Process{pid, output.TakeRead(), input.TakeWrite()};
 }
 
 std::string SignalName(int signal) {

@@ -17,6 +17,9 @@ struct ProcessSpec {
   std::vector<std::string> arguments;  // [0] is the program's path.
   // Added to this process's environment, or in place of what stands there.
   std::vector<std::pair<std::string, std::string>> environment;
+  // Standard input is a pipe, which closes when the process is to end; see
+  // remote.h. Else it is empty.
+  bool stop_by_input = false;
 };
 
 struct Process {
@@ -24,9 +27,11 @@ struct Process {
   // Standard output and error of the process and of what it starts in turn;
   // non-blocking. The caller closes it.
   int output = -1;
+  // Of stop_by_input, else -1; the caller closes it.
+  int input = -1;
 };
 
-// Starts `spec` with an empty standard input, in a process group of its own
+// Starts `spec` in a process group of its own
 // (Ctrl-C reaches this process alone, and kill(-pid) reaches all it started).
 // The kernel kills it with SIGKILL when the calling thread ends, so call this
 // from the main thread.

@@ -26,6 +26,11 @@ constexpr size_t kSocketPathBytesMax = 100;
 // Roles on one machine talk through sockets in their run directory: cheaper
 // than loopback TCP, and no port that others can reach.
 std::string ListenAddress(const RoleOptions& options, uint32_t shard) {
+  if (!options.server_hosts.empty()) {
+    const std::string& host = options.server_hosts[shard];
+    const bool v6 = host.find(':') != std::string::npos;
+    return v6 ? absl::StrCat("[", host, "]:0") : absl::StrCat(host, ":0");
+  }
   std::string path =
       absl::StrCat(options.run_directory, "/server-", shard, ".socket");
   if (path.size() > kSocketPathBytesMax) return "127.0.0.1:0";
@@ -76,13 +81,12 @@ std::string PortFile(const std::string& run_directory) {
 }
 
 Role CoordinatorRole(const RoleOptions& options) {
-  Role role =
-      MakeRole(options, "server", 0,
-               {absl::StrCat(options.binary_directory, "/terse-server"),
-                "--job", JobFile(options), "--shard", "0", "--listen",
-                ListenAddress(options, 0), "--port-file",
-                PortFile(options.run_directory), "--run-dir",
-                options.run_directory});
+  Role role = MakeRole(
+      options, "server", 0,
+      {absl::StrCat(options.binary_directory, "/terse-server"), "--job",
+       JobFile(options), "--shard", "0", "--listen", ListenAddress(options, 0),
+       "--port-file", PortFile(options.run_directory), "--run-dir",
+       options.run_directory});
   role.coordinator = true;
   return role;
 }

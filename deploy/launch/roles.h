@@ -19,6 +19,7 @@ struct RoleOptions {
   std::string data_directory;  // Empty: as the job says.
   std::string kernel_target;   // Empty: the best of this CPU.
   std::string token;           // Workers and shards show it when they join.
+  std::vector<std::string> server_hosts;  // Of each; empty: all are here.
 };
 
 // Where shard 0 writes the address it listens on.

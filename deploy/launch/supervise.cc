@@ -114,6 +114,7 @@ Supervisor::~Supervisor() {
   for (const auto& child : children_) {
     if (!child->ended) waitpid(child->process.pid, nullptr, 0);
     if (child->process.output >= 0) close(child->process.output);
+    if (child->process.input >= 0) close(child->process.input);
     if (child->log >= 0) close(child->log);
   }
   // A signal that came too late to matter must not end the process now.
@@ -162,7 +163,31 @@ void Supervisor::Stop(Cause cause) {
   if (cause_ != Cause::kNone) return;
   cause_ = cause;
   kill_time_ = steady_clock::now() + grace_;
-  KillAll(SIGTERM);
+  AskAllToEnd();
+}
+
+// An agent that is killed cannot tell how its role ended: it is to pass on that
+// its input has.
+void Supervisor::AskAllToEnd() {
+  for (const auto& child : children_) {
+    if (child->process.input >= 0) {
+      close(std::exchange(child->process.input, -1));
+    } else if (!child->ended) {
+      kill(-child->process.pid, SIGTERM);
+    }
+  }
+}
+
+void Supervisor::TeeOutput(Child& child, std::string_view bytes) {
+  for (size_t end; (end = bytes.find('\n')) != std::string_view::npos;
+       bytes.remove_prefix(end + 1)) {
+    child.tee_line += bytes.substr(0, end);
+    tee_(child.role, child.tee_line);
+    child.tee_line.clear();
+  }
+  const size_t room = LastLines::kLineBytesMax -
+                      std::min(LastLines::kLineBytesMax, child.tee_line.size());
+  child.tee_line += bytes.substr(0, room);
 }
 
 Outcome Supervisor::Run(const Tick& tick) {
@@ -231,6 +256,7 @@ void Supervisor::CopyOutput(Child& child) {
     const std::string_view bytes(buffer.data(), count);
     copied += count;
     child.last_lines.Append(bytes);
+    if (tee_) TeeOutput(child, bytes);
     if (!child.log_failed && !WriteAll(child.log, bytes)) {
       child.log_failed = true;
       say_(absl::StrCat("cannot write ", child.role.log_path, ": ",

@@ -22,6 +22,7 @@ struct Role {
   std::string name;      // For people: "worker 1".
   std::string log_path;  // Takes standard output and error, and is appended to.
   ProcessSpec process;
+  std::string host;  // Where an agent runs it; empty: here.
   // The job is over when this one ends well: the others get the grace period
   // to end too.
   bool coordinator = false;
@@ -57,6 +58,8 @@ class Supervisor {
   using Tick = std::function<absl::StatusOr<Milliseconds>()>;
   // Says one line to people.
   using Say = std::function<void(std::string_view)>;
+  // Takes what roles write, line by line.
+  using Tee = std::function<void(const Role&, std::string_view line)>;
 
   // Takes over SIGINT, SIGTERM, SIGHUP and SIGQUIT (those that are not ignored)
   // and SIGCHLD of this thread until it is destroyed. `grace` is the time
@@ -67,6 +70,9 @@ class Supervisor {
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
+
+  // For roles that are started later.
+  void set_tee(Tee tee) { tee_ = std::move(tee); }
 
   // Errors: those of StartProcess; exit code 74 (the log cannot be written).
   absl::Status Start(const Role& role);
@@ -85,6 +91,7 @@ class Supervisor {
     int log = -1;
     bool log_failed = false;
     LastLines last_lines;
+    std::string tee_line;  // Its begin, for the tee.
     bool ended = false;
     int wait_status = 0;
     bool ended_after_stop = false;
@@ -96,10 +103,12 @@ class Supervisor {
   bool AnyRuns() const;
   void Stop(Cause cause);
   void KillAll(int signal);
+  void AskAllToEnd();
   void WaitForEvents(Milliseconds timeout);
   void HandleSignals();
   void HandleSignal(int number);
   void CopyOutput(Child& child);
+  void TeeOutput(Child& child, std::string_view bytes);
   void ReapAll();
   void HandleEnds(const std::vector<Child*>& ended);
   void CheckDeadlines();
@@ -114,6 +123,7 @@ class Supervisor {
 
   const Milliseconds grace_;
   const Say say_;
+  Tee tee_;
   const SteadyTime start_time_;
   int signal_fd_ = -1;
   sigset_t old_mask_;

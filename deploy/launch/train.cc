@@ -5,10 +5,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/base/string_view.h"
@@ -17,6 +19,7 @@
 #include "deploy/launch/inspect.h"
 #include "deploy/launch/line_tail.h"
 #include "deploy/launch/progress.h"
+#include "deploy/launch/remote_hosts.h"
 #include "deploy/launch/roles.h"
 #include "deploy/launch/run_directory.h"
 #include "deploy/launch/summary.h"
@@ -41,12 +44,21 @@ bool IsMemory(const Job& job) {
   return job.cluster().transport() == Cluster::MEMORY;
 }
 
+// "host:role:rank: line".
+std::string TeeLine(const Role& role, std::string_view line) {
+  return absl::StrCat(role.host.empty() ? "localhost" : role.host, ":",
+                      absl::StrReplaceAll(role.name, {{" ", ":"}}), ": ",
+                      ToAbsl(line));
+}
+
 // One run from its directory to its report.
 class TrainRun {
  public:
-  TrainRun(Job job, RoleOptions roles, const TrainOptions& options)
+  TrainRun(Job job, RoleOptions roles, std::optional<RemoteHosts> hosts,
+           const TrainOptions& options)
       : job_(std::move(job)),
         roles_(std::move(roles)),
+        hosts_(std::move(hosts)),
         options_(options),
         printer_(stderr, ProgressPrinter::CanRedraw(stderr),
                  ProgressPrinter::CanColour(stderr)),
@@ -57,6 +69,9 @@ class TrainRun {
  private:
   absl::StatusOr<Milliseconds> Tick();
   absl::Status StartOthersWhenReady();
+  absl::Status Start(const Role& role) {
+    return supervisor_->Start(hosts_ ? hosts_->Place(role) : role);
+  }
   absl::Status Finish();
   double NowSeconds() const {
     return std::chrono::duration<double>(steady_clock::now() - start_).count();
@@ -64,6 +79,7 @@ class TrainRun {
 
   const Job job_;
   const RoleOptions roles_;
+  const std::optional<RemoteHosts> hosts_;
   const TrainOptions& options_;
   const steady_clock::time_point start_ = steady_clock::now();
   ProgressPrinter printer_;
@@ -85,13 +101,18 @@ absl::StatusOr<int> TrainRun::Run() {
       Supervisor::Create(options_.grace, [this](std::string_view line) {
         printer_.Say(absl::StrCat("terse: ", ToAbsl(line)));
       }));
+  if (options_.tee) {
+    supervisor_->set_tee([this](const Role& role, std::string_view line) {
+      printer_.Say(TeeLine(role, line));
+    });
+  }
   if (IsMemory(job_)) {
     all_started_ = true;
     TERSE_RETURN_IF_ERROR(supervisor_->Start(MemoryRole(job_, roles_)));
   } else {
     state_.servers = cluster.servers();
     state_.workers = cluster.workers();
-    TERSE_RETURN_IF_ERROR(supervisor_->Start(CoordinatorRole(roles_)));
+    TERSE_RETURN_IF_ERROR(Start(CoordinatorRole(roles_)));
   }
   const Outcome outcome = supervisor_->Run([this] { return Tick(); });
   printer_.Clear();
@@ -135,7 +156,7 @@ absl::Status TrainRun::StartOthersWhenReady() {
   state_.joined.insert({"server", 0});
   const std::string coordinator(absl::StripAsciiWhitespace(*address));
   for (const Role& role : OtherRoles(job_, roles_, coordinator)) {
-    TERSE_RETURN_IF_ERROR(supervisor_->Start(role));
+    TERSE_RETURN_IF_ERROR(Start(role));
   }
   all_started_ = true;
   return absl::OkStatus();
@@ -168,7 +189,8 @@ std::string CommandRecord(const TrainOptions& options, absl::Time now) {
       ShellLine(options.command_line), "\n");
 }
 
-void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles) {
+void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles,
+                 const std::optional<RemoteHosts>& hosts) {
   std::fputs(PlanText(job, plan).c_str(), stdout);
   std::fputs("\nProcesses\n", stdout);
   std::vector<Role> all;
@@ -178,8 +200,10 @@ void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles) {
     all = OtherRoles(job, roles, "ADDRESS");
     all.insert(all.begin(), CoordinatorRole(roles));
   }
-  for (const Role& role : all) {
-    absl::PrintF("%s\n", role.name);
+  for (const Role& local : all) {
+    const Role role = hosts ? hosts->Place(local) : local;
+    absl::PrintF("%s%s\n", role.name,
+                 role.host.empty() ? "" : absl::StrCat(" on ", role.host));
     for (const auto& [name, value] : role.process.environment) {
       absl::PrintF("  %s=%s\n", name, value);
     }
@@ -221,11 +245,17 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
   TERSE_ASSIGN_OR_RETURN(roles.binary_directory, FindBinaries());
   roles.data_directory = options.data_directory;
   roles.kernel_target = options.kernel_target;
+  std::optional<RemoteHosts> hosts;
+  if (!options.hostfile.empty()) {
+    TERSE_ASSIGN_OR_RETURN(hosts, RemoteHosts::Make(job, options));
+    roles.server_hosts = hosts->placement().servers;
+  }
   if (options.dry_run) {
     roles.run_directory =
         options.run_directory.empty() ? "RUN" : options.run_directory;
+    if (hosts) hosts->set_run_directory(roles.run_directory);
     roles.token = "(random)";
-    PrintDryRun(job, plan, roles);
+    PrintDryRun(job, plan, roles, hosts);
     return 0;
   }
   if (!options.report_path.empty()) {
@@ -238,9 +268,14 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
       MakeRunDirectory(options.run_directory, job.name(), now));
   TERSE_RETURN_IF_ERROR(
       WriteFile(absl::StrCat(roles.run_directory, "/job.yaml"), PrintJob(job)));
+  if (hosts) hosts->set_run_directory(roles.run_directory);
   TERSE_RETURN_IF_ERROR(WriteFile(absl::StrCat(roles.run_directory, "/cmd.txt"),
                                   CommandRecord(options, now)));
-  return TrainRun(std::move(job), std::move(roles), options).Run();
+  if (hosts) TERSE_RETURN_IF_ERROR(hosts->WriteToken(roles.token));
+  const absl::StatusOr<int> code =
+      TrainRun(std::move(job), std::move(roles), hosts, options).Run();
+  if (hosts) hosts->RemoveToken();
+  return code;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// `terse train`: a whole job on this machine.
+// `terse train` and `terse launch`: a whole job, on this machine or on others.
 #ifndef TERSE_DEPLOY_LAUNCH_TRAIN_H_
 #define TERSE_DEPLOY_LAUNCH_TRAIN_H_
 
@@ -16,6 +16,10 @@ struct TrainOptions {
   std::string data_directory;          // Empty: as the job says.
   std::string kernel_target;           // Empty: the best of this CPU.
   std::chrono::milliseconds grace{30'000};
+  // `terse launch`: where the roles go; no file: all of them run here.
+  std::string hostfile;
+  std::string agent = "ssh -o BatchMode=yes";
+  bool tee = false;        // Shows what the roles write, too.
   bool print_job = false;  // Prints the resolved job, and nothing else.
   bool dry_run = false;    // Prints what would be started, and nothing else.
   std::vector<std::string> command_line;  // For the record.
