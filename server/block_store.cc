@@ -22,7 +22,7 @@ BlockStore::BlockStore(const Job& job, const Plan& plan, uint32_t shard)
     : job_(job), plan_(plan), ids_(plan.BlocksOf(shard, /*buffers=*/false)) {
   size_t total = 0;
   for (uint32_t id : ids_) {
-    places_[id] = {total, plan.blocks[id].count};
+    places_[id] = {.offset = total, .count = plan.blocks[id].count};
     total += plan.blocks[id].count;
   }
   weights_.resize(total);
@@ -33,6 +33,13 @@ BlockStore::BlockStore(const Job& job, const Plan& plan, uint32_t shard)
     const TensorPlan& tensor = TensorOf(id);
     if (tensor.rule != Quantize::BC) {
       RoundToGrid(tensor.grid, MutableWeights(id));
+    }
+    if (tensor.low_rank.any()) {
+      Place& place = places_.at(id);
+      place.basis.resize(tensor.low_rank.left_elements());
+      place.right_factor.resize(tensor.low_rank.right_elements());
+      WarmStart(tensor.low_rank, WarmStartKey(job.seed(), id),
+                place.right_factor);
     }
     if (tensor.quantizer == nullptr) continue;
     const size_t scales = tensor.quantizer->LearnedScales();
@@ -80,17 +87,47 @@ QuantizeArgs BlockStore::ArgsOf(uint32_t block,
           .learned = LearnedScales(plan_.blocks[block].tensor)};
 }
 
-absl::Status BlockStore::Validate(uint32_t block, const Buffer& payload) const {
+absl::Status BlockStore::Validate(uint32_t block, Part part,
+                                  const Buffer& payload) const {
+  const TensorPlan& tensor = TensorOf(block);
+  const size_t count = part == Part::kGradient ? plan_.blocks[block].count
+                       : part == Part::kLeftFactor
+                           ? tensor.low_rank.left_elements()
+                           : tensor.low_rank.right_elements();
   return Annotate(
-      TensorOf(block).codec->Validate(payload.bytes(),
-                                      plan_.blocks[block].count),
+      tensor.codec->Validate(payload.bytes(), count),
       "gradient of " + plan_.model.tensors[plan_.blocks[block].tensor].name);
+}
+
+Buffer BlockStore::MakeBasis(uint32_t block,
+                             std::span<const Contribution> contributions) {
+  const TensorPlan& tensor = TensorOf(block);
+  std::vector<float>& basis = places_.at(block).basis;
+  AddContributions(*tensor.codec, contributions, basis);
+  Orthonormalize(tensor.low_rank, basis);
+  return Buffer::CopyOf(std::as_bytes(std::span<const float>(basis)));
+}
+
+Buffer BlockStore::AggregateFactors(uint32_t block,
+                                    std::span<const Contribution> contributions,
+                                    std::span<float> gradient) {
+  const TensorPlan& tensor = TensorOf(block);
+  Place& place = places_.at(block);
+  std::vector<float>& right = place.right_factor;
+  AddContributions(*tensor.codec, contributions, right);
+  MultiplyFactors(tensor.low_rank, place.basis, right, gradient);
+  Buffer sum = tensor.sum_down ? EncodeFactorSum(right) : Buffer();
+  WarmStart(tensor.low_rank, WarmStartKey(job_.seed(), block), right);
+  return sum;
 }
 
 Buffer BlockStore::Aggregate(uint32_t block, uint64_t step,
                              std::span<const Contribution> contributions,
                              std::span<float> gradient) {
   const TensorPlan& tensor = TensorOf(block);
+  if (tensor.low_rank.any()) {
+    return AggregateFactors(block, contributions, gradient);
+  }
   const SumContext context = SumContextOf(plan_, block);
   if (tensor.level_codec == nullptr) {
     AddContributions(*tensor.codec, contributions, gradient);
@@ -210,10 +247,13 @@ Buffer BlockStore::EncodeWeights(uint32_t block, uint64_t version,
                            ? weights.size_bytes()
                            : tensor.quantizer->EncodedBytes(weights.size());
   const float scale = SharedScale(block);
-  const size_t scale_bytes = tensor.level_codec != nullptr ? sizeof(scale) : 0;
-  Buffer codes = Buffer::Allocate(bytes + scale_bytes);
+  const std::vector<float>& right = places_.at(block).right_factor;
+  const std::span<const float> next =
+      tensor.level_codec != nullptr ? std::span(&scale, 1) : std::span(right);
+  Buffer codes = Buffer::Allocate(bytes + next.size_bytes());
   const std::span<std::byte> target = codes.mutable_bytes();
-  std::memcpy(target.data() + bytes, &scale, scale_bytes);
+  std::copy_n(std::as_bytes(next).begin(), next.size_bytes(),
+              target.begin() + static_cast<ptrdiff_t>(bytes));
   if (tensor.quantizer == nullptr) {
     std::memcpy(target.data(), weights.data(), bytes);
     return codes;

@@ -34,13 +34,20 @@ class BlockStore {
   // The learned scales of a tensor of which a block lies here; empty: none.
   std::span<const float> LearnedScales(uint32_t tensor) const;
 
+  // What a worker sends of a block in a step: its gradient, or its factors.
+  enum class Part { kGradient, kLeftFactor, kRightFactor };
+
   // Errors: as Codec::Validate.
-  absl::Status Validate(uint32_t block, const Buffer& payload) const;
+  absl::Status Validate(uint32_t block, Part part, const Buffer& payload) const;
+
+  // The first exchange of a low-rank block: makes the weighted mean of the left
+  // factors, added in their order, the basis of the step and returns it.
+  Buffer MakeBasis(uint32_t block, std::span<const Contribution> contributions);
 
   // Writes the weighted sum of the contributions to step `step`, added in their
   // order (as integers where their scale is shared), and agrees on the scale of
   // the next step. Returns the sum's message where that comes down, else
-  // nothing.
+  // nothing. Contributions to a low-rank block are right factors.
   // Requires: every payload is valid; gradient.size() == the block's count. If
   // the scale is shared: a contribution of every worker, of equal weights.
   Buffer Aggregate(uint32_t block, uint64_t step,
@@ -75,13 +82,18 @@ class BlockStore {
                       float gradient_scale, std::span<const float> gradient);
 
   // What travels down: codes, or fp32; behind them the next step's scale if it
-  // is shared.
+  // is shared, or the right factor that it starts from.
   Buffer EncodeWeights(uint32_t block, uint64_t version,
                        const TensorStats& weight_stats) const;
 
   // The scale all workers take in the next step; 0 where they take their own.
   float SharedScale(uint32_t block) const {
     return places_.at(block).shared_scale;
+  }
+
+  // The right factor that workers start the next step from; empty: none.
+  std::span<float> RightFactor(uint32_t block) {
+    return places_.at(block).right_factor;
   }
 
   // Of the weights; with them, in a tensor's first block, the learned scales.
@@ -93,6 +105,8 @@ class BlockStore {
     size_t count;
     // Of the step to come; see LevelCodec. +0 at version 0.
     float shared_scale = 0;
+    std::vector<float> basis;         // Of the step being made.
+    std::vector<float> right_factor;  // Of the step to come.
   };
 
   // Scales that are trained with a tensor; each shard that holds a part of the
@@ -105,6 +119,9 @@ class BlockStore {
   };
 
   const TensorPlan& TensorOf(uint32_t block) const;
+  Buffer AggregateFactors(uint32_t block,
+                          std::span<const Contribution> contributions,
+                          std::span<float> gradient);
   QuantizeArgs ArgsOf(uint32_t block, const TensorStats& weight_stats) const;
 
   const Job& job_;

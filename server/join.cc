@@ -25,10 +25,15 @@ size_t LargestPayload(const Plan& plan) {
   // Digests and statistics: at most 64 bytes a block.
   size_t largest = kUnadmittedPayloadBytesMax + plan.blocks.size() * 64;
   for (const BlockSpec& block : plan.blocks) {
-    const Codec* codec = plan.tensors[block.tensor].codec.get();
+    const TensorPlan& tensor = plan.tensors[block.tensor];
+    const Codec* codec = tensor.codec.get();
+    const size_t elements = tensor.low_rank.any()
+                                ? std::max(tensor.low_rank.left_elements(),
+                                           tensor.low_rank.right_elements())
+                                : block.count;
     largest =
-        std::max(largest, codec != nullptr ? codec->MaxEncodedBytes(block.count)
-                                           : block.count * sizeof(float));
+        std::max(largest, codec != nullptr ? codec->MaxEncodedBytes(elements)
+                                           : elements * sizeof(float));
   }
   return largest;
 }

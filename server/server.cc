@@ -146,6 +146,10 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
       TERSE_RETURN_IF_ERROR(CheckBlock(frame.block, /*buffer=*/false));
       return shard_->OnGradient(now, worker, frame.step, frame.block,
                                 std::move(frame.payload));
+    case wire::FACTOR:
+      TERSE_RETURN_IF_ERROR(CheckBlock(frame.block, /*buffer=*/false));
+      return shard_->OnFactor(now, worker, frame.step, frame.block,
+                              std::move(frame.payload));
     case wire::BUFFERS:
       TERSE_RETURN_IF_ERROR(CheckBlock(frame.block, /*buffer=*/true));
       return shard_->OnBuffers(worker, frame.step, frame.block,

@@ -50,7 +50,6 @@ Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
       output_(std::move(output)),
       round_options_(MakeRoundOptions(job.cluster())),
       store_(job, plan, index),
-      scratch_(kBlockElementsMax),
       updates_(store_.blocks().size()),
       rounds_(RoundCount(job)),
       held_blocks_(plan.tensors.size()),
@@ -61,6 +60,8 @@ Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
     const uint32_t block = store_.blocks()[place];
     places_[block] = place;
     ++held_blocks_[plan.blocks[block].tensor];
+    scratch_.resize(
+        std::max<size_t>(scratch_.size(), plan.blocks[block].count));
   }
   for (Round& round : rounds_) round.blocks.resize(store_.blocks().size());
 }
@@ -125,8 +126,8 @@ absl::Status Shard::OnStepReport(uint32_t worker, uint64_t step,
   return absl::OkStatus();
 }
 
-absl::Status Shard::OnGradient(absl::Time now, uint32_t worker, uint64_t step,
-                               uint32_t block, Buffer payload) {
+absl::Status Shard::Collect(absl::Time now, uint32_t worker, uint64_t step,
+                            uint32_t block, Phase collected, Buffer payload) {
   const auto place = places_.find(block);
   if (place == places_.end()) {
     return absl::InvalidArgumentError(
@@ -139,7 +140,15 @@ absl::Status Shard::OnGradient(absl::Time now, uint32_t worker, uint64_t step,
                      round.version, " is being made"));
   }
   BlockRound& state = round.blocks[place->second];
-  if (step + 1 < round.version || state.phase != Phase::kCollecting ||
+  const bool low_rank =
+      plan_.tensors[plan_.blocks[block].tensor].low_rank.any();
+  if (collected == Phase::kCollectingFactors &&
+      (!low_rank ||
+       (step + 1 == round.version && state.phase == Phase::kCollecting))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "factor of block ", block, " in step ", step, " without a basis"));
+  }
+  if (step + 1 < round.version || state.phase != collected ||
       state.payloads[worker].has_value()) {
     return absl::OkStatus();  // Counted before.
   }
@@ -154,7 +163,11 @@ absl::Status Shard::OnGradient(absl::Time now, uint32_t worker, uint64_t step,
         job_.train().batch_size(), ": levels of a shared scale add up only if ",
         "all count as much"));
   }
-  TERSE_RETURN_IF_ERROR(store_.Validate(block, payload));
+  using Part = BlockStore::Part;
+  const Part part = !low_rank                         ? Part::kGradient
+                    : collected == Phase::kCollecting ? Part::kLeftFactor
+                                                      : Part::kRightFactor;
+  TERSE_RETURN_IF_ERROR(store_.Validate(block, part, payload));
   if (state.received == 0) state.opened = now;
   state.payloads[worker] = std::move(payload);
   ++state.received;
@@ -165,20 +178,17 @@ absl::Status Shard::OnGradient(absl::Time now, uint32_t worker, uint64_t step,
                    .live_workers = job_.cluster().workers(),
                    .opened = state.opened},
                   round_options_);
-  if (decision.action == RoundAction::kClose) {
+  if (decision.action != RoundAction::kClose) return failure_;
+  if (part == Part::kLeftFactor) {
+    SendBasis(round, place->second);
+  } else {
     Aggregate(bsp() ? 0 : worker, place->second);
   }
   return failure_;
 }
 
-void Shard::Aggregate(uint32_t r, size_t place) {
-  Round& round = rounds_[r];
-  BlockRound& state = round.blocks[place];
-  const uint32_t block = store_.blocks()[place];
-  const uint32_t tensor = plan_.blocks[block].tensor;
-  const WeightQuantizer* quantizer = plan_.tensors[tensor].quantizer.get();
-  const bool stats = quantizer != nullptr && quantizer->NeedsGradientStats();
-
+std::vector<Contribution> Shard::TakeContributions(Round& round,
+                                                   BlockRound& state) {
   double samples_total = 0;
   for (uint32_t w = 0; w < state.payloads.size(); ++w) {
     if (state.payloads[w]) samples_total += round.samples[w];
@@ -190,7 +200,31 @@ void Shard::Aggregate(uint32_t r, size_t place) {
         {*std::move(state.payloads[w]), round.samples[w] / samples_total});
     state.payloads[w].reset();
   }
+  return contributions;
+}
 
+void Shard::SendBasis(Round& round, size_t place) {
+  BlockRound& state = round.blocks[place];
+  const uint32_t block = store_.blocks()[place];
+  const std::vector<Contribution> lefts = TakeContributions(round, state);
+  state.phase = Phase::kCollectingFactors;
+  state.received = 0;
+  Frame frame = MakeFrame(wire::BASIS, round.version - 1, block,
+                          store_.MakeBasis(block, lefts));
+  frame.urgency = plan_.UrgencyOf(block);
+  for (uint32_t w = 0; w < clocks_.size(); ++w) output_.send(w, frame);
+}
+
+void Shard::Aggregate(uint32_t r, size_t place) {
+  Round& round = rounds_[r];
+  BlockRound& state = round.blocks[place];
+  const uint32_t block = store_.blocks()[place];
+  const uint32_t tensor = plan_.blocks[block].tensor;
+  const WeightQuantizer* quantizer = plan_.tensors[tensor].quantizer.get();
+  const bool stats = quantizer != nullptr && quantizer->NeedsGradientStats();
+
+  const std::vector<Contribution> contributions =
+      TakeContributions(round, state);
   std::span<float> gradient(scratch_.data(), plan_.blocks[block].count);
   if (stats || job_.clip().global_norm() > 0) {
     state.gradient.resize(gradient.size());

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "common/frame/frame.h"
@@ -48,7 +49,17 @@ class Shard {
   absl::Status OnStepReport(uint32_t worker, uint64_t step,
                             const wire::StepReport& report);
   absl::Status OnGradient(absl::Time now, uint32_t worker, uint64_t step,
-                          uint32_t block, Buffer payload);
+                          uint32_t block, Buffer payload) {
+    return Collect(now, worker, step, block, Phase::kCollecting,
+                   std::move(payload));
+  }
+  // A low-rank block's right factor, the second exchange of the step; its
+  // gradient was the left one.
+  absl::Status OnFactor(absl::Time now, uint32_t worker, uint64_t step,
+                        uint32_t block, Buffer payload) {
+    return Collect(now, worker, step, block, Phase::kCollectingFactors,
+                   std::move(payload));
+  }
   absl::Status OnBuffers(uint32_t worker, uint64_t version, uint32_t block,
                          Buffer payload);
 
@@ -61,7 +72,14 @@ class Shard {
 
  private:
   // Where a block stands in its round.
-  enum class Phase { kCollecting, kGradientStats, kNorm, kWeightStats, kDone };
+  enum class Phase {
+    kCollecting,
+    kCollectingFactors,  // Right ones, the basis having gone out.
+    kGradientStats,
+    kNorm,
+    kWeightStats,
+    kDone
+  };
 
   struct BlockRound {
     Phase phase = Phase::kCollecting;
@@ -89,6 +107,13 @@ class Shard {
   bool bsp() const { return job_.cluster().mode() == Cluster::BSP; }
   Round& RoundOf(uint32_t worker) { return rounds_[bsp() ? 0 : worker]; }
   void OpenRound(Round& round, uint64_t version);
+
+  // Takes a part of a block's round that is `collected` in.
+  absl::Status Collect(absl::Time now, uint32_t worker, uint64_t step,
+                       uint32_t block, Phase collected, Buffer payload);
+  // The parts that have come, in the workers' order, with their shares.
+  std::vector<Contribution> TakeContributions(Round& round, BlockRound& state);
+  void SendBasis(Round& round, size_t place);
 
   // The way of a block through its round, in this order; each calls the next,
   // or waits for statistics first. `round` indexes rounds_, `place` the store's

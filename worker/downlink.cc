@@ -66,6 +66,29 @@ absl::StatusOr<float> TakeSharedScale(const Plan& plan, uint32_t block,
   return scale;
 }
 
+absl::StatusOr<std::vector<float>> TakeRightFactor(const Plan& plan,
+                                                   uint32_t block,
+                                                   Buffer& payload) {
+  std::vector<float> right(
+      plan.tensors[plan.blocks[block].tensor].low_rank.right_elements());
+  const size_t factor_bytes = right.size() * sizeof(float);
+  if (payload.size() < factor_bytes) {
+    return absl::DataLossError(absl::StrCat(
+        "block ", block, " has ", payload.size(), " bytes and no factor"));
+  }
+  if (right.empty()) return right;
+  const size_t bytes = payload.size() - factor_bytes;
+  std::memcpy(right.data(), payload.bytes().data() + bytes, factor_bytes);
+  for (const float value : right) {
+    if (!std::isfinite(value)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("block ", block, " has a factor that is not finite"));
+    }
+  }
+  payload.Truncate(bytes);
+  return right;
+}
+
 absl::Status DecodeWeights(const Plan& plan, uint32_t block,
                            const Buffer& payload,
                            std::span<float> tensor_values) {

@@ -45,6 +45,13 @@ class BlockSet {
 absl::StatusOr<float> TakeSharedScale(const Plan& plan, uint32_t block,
                                       Buffer& payload);
 
+// Takes the right factor of the next step off the end of a WEIGHTS payload;
+// empty for blocks that have none.
+// Errors: DataLoss (length), InvalidArgument (not finite).
+absl::StatusOr<std::vector<float>> TakeRightFactor(const Plan& plan,
+                                                   uint32_t block,
+                                                   Buffer& payload);
+
 // Decodes a WEIGHTS payload into the block's part of `tensor_values`.
 // Errors: as WeightQuantizer::Validate; DataLoss (length).
 absl::Status DecodeWeights(const Plan& plan, uint32_t block,

@@ -1,5 +1,6 @@
 #include "worker/replica.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/codec/gradient_sum.h"
 #include "common/optimizer/optimizer.h"
@@ -17,9 +18,16 @@ Replica::Replica(const Job& job, const Plan& plan)
 }
 
 absl::Status Replica::Decode(uint32_t block, float agreed_scale,
+                             std::span<const float> basis,
                              std::span<const std::byte> payload) {
   const BlockSpec& spec = plan_.blocks[block];
-  const SumContext context = SumContextOf(plan_, block);
+  SumContext context = SumContextOf(plan_, block);
+  if (basis.size() != context.low_rank.left_elements()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a sum of ", plan_.model.tensors[spec.tensor].name,
+                     " before its basis"));
+  }
+  context.basis = basis;
   TERSE_RETURN_IF_ERROR(Annotate(ValidateSum(context, agreed_scale, payload),
                                  plan_.model.tensors[spec.tensor].name));
   mean_.resize(spec.count);

@@ -17,9 +17,11 @@ class Replica {
   // `job` and `plan` must outlive the replica.
   Replica(const Job& job, const Plan& plan);
 
-  // Decodes the SUMS payload of `block`, whose levels have `agreed_scale`.
+  // Decodes the SUMS payload of `block`, whose levels have `agreed_scale`, or
+  // whose left factor is `basis`.
   // Errors: as ValidateSum, naming the tensor; nothing was changed.
   absl::Status Decode(uint32_t block, float agreed_scale,
+                      std::span<const float> basis,
                       std::span<const std::byte> payload);
 
   // Updates the block's part of `tensor_values` by what was decoded last, as

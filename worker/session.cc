@@ -94,6 +94,8 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
       return OnWeights(frame);
     case wire::SUMS:
       return OnSum(frame);
+    case wire::BASIS:
+      return OnBasis(frame);
     case wire::MEAN_BUFFERS:
     case wire::EVALUATION_WEIGHTS:
       return OnEvaluationBlock(frame);
@@ -209,9 +211,12 @@ absl::Status WorkerSession::OnWeights(const Frame& frame) {
   Buffer payload = frame.payload;
   TERSE_ASSIGN_OR_RETURN(const float scale,
                          TakeSharedScale(*plan_, frame.block, payload));
+  TERSE_ASSIGN_OR_RETURN(const std::vector<float> right,
+                         TakeRightFactor(*plan_, frame.block, payload));
   TERSE_RETURN_IF_ERROR(
       DecodeWeights(*plan_, frame.block, payload, model_->Values(tensor)));
   uplink_->SetSharedScale(frame.block, scale);
+  if (!right.empty()) uplink_->LowRankOf(tensor)->SetRight(right);
   times_.set_decode_ns(times_.decode_ns() + Nanoseconds(clock_.Now() - begin));
   return OnBlockTaken();
 }
@@ -226,9 +231,18 @@ absl::Status WorkerSession::OnSum(const Frame& frame) {
         frame.step, ", of which the weights come down"));
   }
   const absl::Time begin = clock_.Now();
+  LowRankTensor* const low_rank = uplink_->LowRankOf(tensor);
   TERSE_RETURN_IF_ERROR(replica_->Decode(
-      frame.block, uplink_->SharedScale(frame.block), frame.payload.bytes()));
+      frame.block, uplink_->SharedScale(frame.block),
+      low_rank != nullptr ? low_rank->basis() : std::span<const float>(),
+      frame.payload.bytes()));
   uplink_->SetSharedScale(frame.block, SumNextScale(frame.payload.bytes()));
+  if (low_rank != nullptr) {
+    std::vector<float> right = SumRightFactor(frame.payload.bytes());
+    WarmStart(plan_->tensors[tensor].low_rank,
+              WarmStartKey(job_->seed(), frame.block), right);
+    low_rank->SetRight(right);
+  }
   const absl::Time decoded = clock_.Now();
   const uint64_t step = frame.step - 1;
   replica_->Update(frame.block, step,
@@ -238,6 +252,15 @@ absl::Status WorkerSession::OnSum(const Frame& frame) {
   times_.set_decode_ns(times_.decode_ns() + Nanoseconds(decoded - begin));
   times_.set_apply_ns(times_.apply_ns() + Nanoseconds(clock_.Now() - decoded));
   return OnBlockTaken();
+}
+
+absl::Status WorkerSession::OnBasis(const Frame& frame) {
+  if (!started_) return absl::InvalidArgumentError("a basis before the start");
+  const absl::Time begin = clock_.Now();
+  const absl::Status pushed =
+      uplink_->PushFactor(frame.step, frame.block, frame.payload.bytes());
+  times_.set_decode_ns(times_.decode_ns() + Nanoseconds(clock_.Now() - begin));
+  return pushed;
 }
 
 absl::Status WorkerSession::OnBlockTaken() {

@@ -102,6 +102,7 @@ class WorkerSession {
   absl::Status OnStart(const Frame& frame);
   absl::Status OnWeights(const Frame& frame);
   absl::Status OnSum(const Frame& frame);
+  absl::Status OnBasis(const Frame& frame);
   // What follows a block of the next version.
   absl::Status OnBlockTaken();
   absl::Status OnEvaluationBlock(const Frame& frame);

@@ -18,6 +18,7 @@ Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
       send_(std::move(send)),
       feedback_(plan.tensors.size()),
       progress_(plan.tensors.size()),
+      low_rank_(plan.tensors.size()),
       shared_scales_(plan.blocks.size()),
       payload_bytes_(plan.tensors.size()) {
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
@@ -25,6 +26,11 @@ Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
       feedback_[t] = std::make_unique<Feedback>(
           plan.tensors[t].feedback, ElementCount(plan.model.tensors[t].shape));
     }
+    if (!plan.tensors[t].low_rank.any()) continue;
+    low_rank_[t] = std::make_unique<LowRankTensor>(
+        plan.tensors[t].low_rank,
+        feedback_[t] != nullptr ? feedback_[t]->residual() : std::span<float>(),
+        plan.tensors[t].feedback.residual_decay);
   }
 }
 
@@ -37,8 +43,10 @@ uint32_t& Uplink::SentBlocks(uint64_t step, uint32_t tensor) {
 absl::Status Uplink::PushReady(uint64_t step, uint32_t tensor,
                                std::span<const float> ready) {
   const TensorPlan& plan = plan_.tensors[tensor];
-  // The norm that clips is the whole gradient's.
-  if (plan.feedback.gradient_norm_max > 0) return absl::OkStatus();
+  // The norm that clips is the whole gradient's, and so are factors.
+  if (plan.feedback.gradient_norm_max > 0 || plan.low_rank.any()) {
+    return absl::OkStatus();
+  }
   uint32_t& sent = SentBlocks(step, tensor);
   if (sent == 0 && feedback_[tensor] != nullptr) {
     feedback_[tensor]->BeginStep(ready);
@@ -55,6 +63,9 @@ absl::Status Uplink::PushReady(uint64_t step, uint32_t tensor,
 
 absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
                           std::span<const float> gradient) {
+  if (low_rank_[tensor] != nullptr) {
+    return PushLeftFactor(step, tensor, gradient);
+  }
   const TensorPlan& plan = plan_.tensors[tensor];
   uint32_t& sent = SentBlocks(step, tensor);
   if (sent == 0 && feedback_[tensor] != nullptr) {
@@ -63,7 +74,10 @@ absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
   for (; sent < plan.block_count; ++sent) {
     TERSE_RETURN_IF_ERROR(PushBlock(step, plan.first_block + sent, gradient));
   }
-  if (plan.error_feedback) MeasureResidual(step, tensor, gradient);
+  if (plan.error_feedback) {
+    MeasureGradient(step, gradient);
+    MeasureResidual(step, tensor);
+  }
   // A step that is repeated sends everything again.
   sent = 0;
   return absl::OkStatus();
@@ -108,18 +122,63 @@ absl::Status Uplink::PushBlock(uint64_t step, uint32_t id,
   return send_(block.shard, std::move(frame));
 }
 
-void Uplink::MeasureResidual(uint64_t step, uint32_t tensor,
-                             std::span<const float> gradient) {
+absl::Status Uplink::PushLeftFactor(uint64_t step, uint32_t tensor,
+                                    std::span<const float> gradient) {
+  if (plan_.tensors[tensor].error_feedback) MeasureGradient(step, gradient);
+  return SendFactor(wire::GRADIENT, step, tensor,
+                    low_rank_[tensor]->Start(step, gradient));
+}
+
+absl::Status Uplink::PushFactor(uint64_t step, uint32_t block,
+                                std::span<const std::byte> basis) {
+  const uint32_t tensor = block < plan_.blocks.size()
+                              ? plan_.blocks[block].tensor
+                              : static_cast<uint32_t>(low_rank_.size());
+  if (tensor >= low_rank_.size() || low_rank_[tensor] == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a basis for block ", block, ", which has no factors"));
+  }
+  TERSE_ASSIGN_OR_RETURN(const std::span<const float> right,
+                         low_rank_[tensor]->Finish(step, basis));
+  if (plan_.tensors[tensor].error_feedback) MeasureResidual(step, tensor);
+  return SendFactor(wire::FACTOR, step, tensor, right);
+}
+
+absl::Status Uplink::SendFactor(wire::FrameKind kind, uint64_t step,
+                                uint32_t tensor,
+                                std::span<const float> factor) {
+  const TensorPlan& plan = plan_.tensors[tensor];
+  Buffer payload = Buffer::Allocate(plan.codec->MaxEncodedBytes(factor.size()));
+  const absl::StatusOr<size_t> bytes =
+      plan.codec->Encode(factor, {}, payload.mutable_bytes());
+  if (!bytes.ok()) {
+    return Annotate(bytes.status(),
+                    absl::StrCat("step ", step, ", factor of the gradient of ",
+                                 plan_.model.tensors[tensor].name));
+  }
+  payload.Truncate(*bytes);
+  payload_bytes_[tensor] += payload.size();
+  const uint32_t block = plan.first_block;
+  Frame frame = MakeFrame(kind, step, block, std::move(payload));
+  frame.urgency = plan_.UrgencyOf(block);
+  return send_(plan_.blocks[block].shard, std::move(frame));
+}
+
+void Uplink::MeasureGradient(uint64_t step, std::span<const float> gradient) {
   if (step % kResidualNormSteps != 0) return;
   if (step != norms_step_) {
     norms_step_ = step;
     residual_squares_ = 0;
     gradient_squares_ = 0;
   }
-  const double residual = NormOf(Residual(tensor));
   const double norm = NormOf(gradient);
-  residual_squares_ += residual * residual;
   gradient_squares_ += norm * norm;
+}
+
+void Uplink::MeasureResidual(uint64_t step, uint32_t tensor) {
+  if (step % kResidualNormSteps != 0) return;
+  const double residual = NormOf(Residual(tensor));
+  residual_squares_ += residual * residual;
 }
 
 std::optional<double> Uplink::ResidualNormRatio() const {

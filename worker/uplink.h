@@ -13,7 +13,9 @@
 #include "absl/status/status.h"
 #include "common/frame/frame.h"
 #include "common/plan/plan.h"
+#include "proto/wire.pb.h"
 #include "worker/feedback.h"
+#include "worker/low_rank_tensor.h"
 #include "worker/observer.h"
 
 namespace terse {
@@ -39,6 +41,16 @@ class Uplink {
   // Push then sends the others.
   absl::Status PushReady(uint64_t step, uint32_t tensor,
                          std::span<const float> ready);
+
+  // The second exchange of a low-rank tensor: takes the basis that `block`'s
+  // shard made of what Push has sent, and sends the right factor for it.
+  // Errors: InvalidArgument and DataLoss (a basis that is not valid or not
+  // waited for), those of Push.
+  absl::Status PushFactor(uint64_t step, uint32_t block,
+                          std::span<const std::byte> basis);
+
+  // The low-rank state of `tensor`; null: none.
+  LowRankTensor* LowRankOf(uint32_t tensor) { return low_rank_[tensor].get(); }
 
   // The scale of `block` that the workers have agreed on for the next step, if
   // they share it; see LevelCodec.
@@ -78,14 +90,20 @@ class Uplink {
                          std::span<const float> gradient);
   // Blocks of `tensor` that were sent in `step`.
   uint32_t& SentBlocks(uint64_t step, uint32_t tensor);
-  void MeasureResidual(uint64_t step, uint32_t tensor,
-                       std::span<const float> gradient);
+  absl::Status PushLeftFactor(uint64_t step, uint32_t tensor,
+                              std::span<const float> gradient);
+  absl::Status SendFactor(wire::FrameKind kind, uint64_t step, uint32_t tensor,
+                          std::span<const float> factor);
+  // For ResidualNormRatio; the residual is whole when a tensor has been sent.
+  void MeasureGradient(uint64_t step, std::span<const float> gradient);
+  void MeasureResidual(uint64_t step, uint32_t tensor);
 
   const Plan& plan_;
   const uint64_t seed_;
   const uint32_t worker_;
   const std::function<absl::Status(uint32_t shard, Frame frame)> send_;
-  std::vector<std::unique_ptr<Feedback>> feedback_;  // By tensor.
+  std::vector<std::unique_ptr<Feedback>> feedback_;       // By tensor.
+  std::vector<std::unique_ptr<LowRankTensor>> low_rank_;  // By tensor.
   struct Progress {
     uint64_t step = 0;
     uint32_t blocks = 0;

@@ -24,6 +24,10 @@ inline constexpr size_t kUnadmittedPayloadBytesMax = size_t{1} << 16;
 // Payload of a block's frame: fp32 elements and 64 bytes of codec header.
 inline constexpr size_t kBlockPayloadBytesMax = kBlockElementsMax * 4 + 64;
 
+// Elements of a tensor that PowerSGD sends as factors. It is one block, and its
+// 2^26 floats are a frame of 256 MiB where its weights come down.
+inline constexpr size_t kLowRankElementsMax = size_t{1} << 26;
+
 // Bytes a link queues for one peer: twelve steps of a 20-million-parameter fp32
 // job (80 MB each) before Send reports ResourceExhausted.
 inline constexpr size_t kOutboxBytesMax = size_t{1} << 30;

@@ -37,6 +37,7 @@ enum class Draw : uint64_t {
   kAugment = 8,     // (seed, step, worker)
   kSimulate = 9,    // the simulator's events
   kRound = 10,      // training rule SR: (seed, update, tensor)
+  kLowRank = 20,    // first right factors of PowerSGD: (seed, block)
 };
 
 constexpr uint64_t DrawKey(Draw draw, std::initializer_list<uint64_t> parts) {

@@ -82,6 +82,10 @@ absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options,
       return std::make_unique<TopKCodec>(options.ratio());
     case GradientCodec::ROWS:
       return std::make_unique<RowsCodec>(rows);
+    case GradientCodec::POWERSGD:
+      return absl::InvalidArgumentError(
+          "gradient codec: powersgd takes two exchanges with a server and has "
+          "no payload of its own; it works in jobs alone");
   }
   return absl::InvalidArgumentError(
       absl::StrCat("gradient codec: unknown kind ", int{options.kind()}));

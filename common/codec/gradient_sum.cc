@@ -15,7 +15,13 @@
 namespace terse {
 namespace {
 
-enum Form : uint32_t { kFloats = 0, kLevels = 1, kSparse = 2, kPayloads = 3 };
+enum Form : uint32_t {
+  kFloats = 0,
+  kLevels = 1,
+  kSparse = 2,
+  kPayloads = 3,
+  kFactor = 4,
+};
 
 // Form, factor, next scale; then the form's own field.
 constexpr size_t kFactorOffset = 4;
@@ -41,11 +47,11 @@ Buffer NewMessage(Form form, size_t bytes) {
   return message;
 }
 
-Buffer EncodeFloats(std::span<const float> mean) {
-  Buffer message = NewMessage(kFloats, kHeaderBytes + mean.size_bytes());
-  if (!mean.empty()) {
-    std::memcpy(message.mutable_bytes().data() + kHeaderBytes, mean.data(),
-                mean.size_bytes());
+Buffer EncodeFloats(Form form, std::span<const float> values) {
+  Buffer message = NewMessage(form, kHeaderBytes + values.size_bytes());
+  if (!values.empty()) {
+    std::memcpy(message.mutable_bytes().data() + kHeaderBytes, values.data(),
+                values.size_bytes());
   }
   return message;
 }
@@ -146,13 +152,11 @@ absl::Status ValidateSparse(const SumContext& context,
   return absl::OkStatus();
 }
 
-absl::Status ValidateFloats(const SumContext& context,
-                            std::span<const std::byte> message) {
-  TERSE_RETURN_IF_ERROR(
-      CheckSize("gradient sum", message.size(),
-                kHeaderBytes + context.count * sizeof(float)));
+absl::Status ValidateFloats(size_t count, std::span<const std::byte> message) {
+  TERSE_RETURN_IF_ERROR(CheckSize("gradient sum", message.size(),
+                                  kHeaderBytes + count * sizeof(float)));
   if (!AllFloatsFinite(FloatFormat::kBinary32, BytesOf(message) + kHeaderBytes,
-                       context.count)) {
+                       count)) {
     return absl::InvalidArgumentError("gradient sum: a value is not finite");
   }
   return absl::OkStatus();
@@ -220,7 +224,18 @@ Buffer EncodeMean(const SumContext& context,
   }
   return payload_bytes < float_bytes
              ? EncodePayloads(contributions, payload_bytes)
-             : EncodeFloats(mean);
+             : EncodeFloats(kFloats, mean);
+}
+
+Buffer EncodeFactorSum(std::span<const float> right) {
+  return EncodeFloats(kFactor, right);
+}
+
+std::vector<float> SumRightFactor(std::span<const std::byte> message) {
+  std::vector<float> right((message.size() - kHeaderBytes) / sizeof(float));
+  std::memcpy(right.data(), message.data() + kHeaderBytes,
+              right.size() * sizeof(float));
+  return right;
 }
 
 void FinishSum(float factor, float next_scale, Buffer& message) {
@@ -254,7 +269,15 @@ absl::Status ValidateSum(const SumContext& context, float agreed_scale,
         "gradient sum: a next scale where scales are the workers' own");
   }
   const uint32_t form = ReadWord(BytesOf(message));
-  if (form == kFloats) return ValidateFloats(context, message);
+  if ((form == kFactor) != context.low_rank.any()) {
+    return absl::DataLossError(absl::StrCat("gradient sum: form ", form,
+                                            " of a tensor of rank ",
+                                            context.low_rank.rank));
+  }
+  if (form == kFactor) {
+    return ValidateFloats(context.low_rank.right_elements(), message);
+  }
+  if (form == kFloats) return ValidateFloats(context.count, message);
   if (form > kPayloads || message.size() < kHeaderBytes + kFieldBytes) {
     return absl::DataLossError(absl::StrCat("gradient sum: form ", form, " in ",
                                             message.size(), " bytes"));
@@ -278,6 +301,10 @@ void DecodeSum(const SumContext& context, std::span<const std::byte> message,
       if (mean.empty()) return;
       std::memcpy(mean.data(), message.data() + kHeaderBytes,
                   mean.size_bytes());
+      return;
+    case kFactor:
+      MultiplyFactors(context.low_rank, context.basis, SumRightFactor(message),
+                      mean);
       return;
     case kLevels:
       SumGrid(*context.level_codec, context.workers)
@@ -307,6 +334,9 @@ void DecodeSum(const SumContext& context, std::span<const std::byte> message,
 }
 
 size_t TypicalSumBytes(const SumContext& context) {
+  if (context.low_rank.any()) {
+    return kHeaderBytes + context.low_rank.right_elements() * sizeof(float);
+  }
   const size_t head = kHeaderBytes + kFieldBytes;
   if (context.level_codec != nullptr) {
     return head +

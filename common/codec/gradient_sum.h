@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/buffer.h"
 #include "common/codec/codec.h"
 #include "common/codec/level_codec.h"
 #include "common/codec/level_sums.h"
+#include "common/codec/low_rank.h"
 
 namespace terse {
 
@@ -27,6 +29,9 @@ struct SumContext {
   const LevelCodec* level_codec = nullptr;  // Not null: of shared scale.
   uint32_t workers = 1;
   size_t count = 0;  // Elements of the block.
+  LowRank low_rank = {};
+  // The left factor, for DecodeSum; it came before the sum.
+  std::span<const float> basis = {};
 };
 
 // The step between level sums in the mean: scale / workers.
@@ -46,6 +51,12 @@ Buffer EncodeLevelSum(const SumContext& context, const LevelSums& sums,
 Buffer EncodeMean(const SumContext& context,
                   std::span<const Contribution> contributions,
                   std::span<const float> mean);
+
+// The message of the product of a basis and this right factor.
+Buffer EncodeFactorSum(std::span<const float> right);
+
+// The right factor of a valid message of one.
+std::vector<float> SumRightFactor(std::span<const std::byte> message);
 
 // Completes a message: the factor that clipping by global norm gives the mean
 // and, of a shared scale, the one of the next step (else 0).

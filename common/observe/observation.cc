@@ -43,7 +43,8 @@ uint64_t ObserveEverySteps(uint64_t steps_total) {
 }
 
 bool IsObserved(const Plan& plan, uint32_t tensor) {
-  return plan.model.tensors[tensor].role == TensorSpec::Role::kWeight;
+  return plan.model.tensors[tensor].role == TensorSpec::Role::kWeight &&
+         !plan.tensors[tensor].low_rank.any();
 }
 
 wire::Histogram Summarize(std::span<const float> values) {

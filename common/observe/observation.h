@@ -27,7 +27,8 @@ inline constexpr uint64_t kObservationStepsMin = 10;
 // Steps between two observations in a job of `steps_total`.
 uint64_t ObserveEverySteps(uint64_t steps_total);
 
-// Whether a tensor is observed: weights of linear and convolution layers are.
+// Whether a tensor is observed: weights of linear and convolution layers are,
+// unless they send factors.
 bool IsObserved(const Plan& plan, uint32_t tensor);
 
 // The distribution of a sample of `values`. Those that are not finite are left

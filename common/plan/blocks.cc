@@ -38,7 +38,9 @@ absl::Status CutBlocks(Plan& plan) {
       if (plan.IsBuffer(t) != buffers) continue;
       TensorPlan& tensor = plan.tensors[t];
       const uint64_t count = ElementCount(plan.model.tensors[t].shape);
-      const uint64_t run = BlockElements(count, tensor.row_elements);
+      const uint64_t run = tensor.low_rank.any()
+                               ? count
+                               : BlockElements(count, tensor.row_elements);
       const uint64_t block_count = CeilDivide(count, run);
       if (block_count > kBlocksMax - plan.blocks.size()) {
         return WithExitCode(

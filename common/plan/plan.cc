@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/codec/factory.h"
@@ -127,6 +128,9 @@ class Planner {
     tensor.error_feedback =
         options.error_feedback() && options.kind() != GradientCodec::NONE;
     TERSE_RETURN_IF_ERROR(ChooseFeedback(options, tensor));
+    if (options.kind() == GradientCodec::POWERSGD) {
+      return ChooseLowRank(spec, options, tensor);
+    }
     const BlockRows rows = {.elements = tensor.row_elements,
                             .active_share = ActiveShare()};
     std::shared_ptr<const Codec>& codec = codecs_[{
@@ -138,6 +142,41 @@ class Planner {
     }
     tensor.codec = codec;
     tensor.level_codec = dynamic_cast<const LevelCodec*>(codec.get());
+    return absl::OkStatus();
+  }
+
+  absl::Status ChooseLowRank(const TensorSpec& spec,
+                             const GradientCodec& options, TensorPlan& tensor) {
+    const auto refuse = [](auto... text) {
+      return BadJob("compress", absl::InvalidArgumentError(
+                                    absl::StrCat("kind powersgd ", text...)));
+    };
+    if (job_.cluster().mode() != Cluster::BSP) {
+      return refuse("needs cluster.mode: bsp");
+    }
+    if (options.momentum_correction() > 0 || options.local_clip_norm() > 0) {
+      return refuse("goes without momentum_correction and local_clip_norm; ",
+                    "use optimizer.momentum and clip.global_norm");
+    }
+    const uint64_t elements = ElementCount(spec.shape);
+    LowRank shape = {.rows = spec.shape[0],
+                     .columns = elements / spec.shape[0]};
+    shape.rank = std::min<size_t>({options.rank(), shape.rows, shape.columns});
+    static const auto* const floats =
+        new std::shared_ptr<const Codec>(*MakeCodec(GradientCodec()));
+    tensor.codec = *floats;
+    if (spec.role != Role::kWeight ||
+        shape.left_elements() + shape.right_elements() >= elements) {
+      tensor.error_feedback = false;
+      tensor.feedback = {};
+      return absl::OkStatus();
+    }
+    if (elements > kLowRankElementsMax) {
+      return refuse("takes tensors of at most ", kLowRankElementsMax,
+                    " elements, but ", spec.name, " has ", elements,
+                    "; give it another codec by a rule");
+    }
+    tensor.low_rank = shape;
     return absl::OkStatus();
   }
 
@@ -187,7 +226,10 @@ class Planner {
       // All blocks but the last have as many elements.
       const size_t count = plan_.blocks[tensor.first_block].count;
       const size_t weight_bytes = count * sizeof(float);
-      if (tensor.codec->TypicalEncodedBytes(count) >= weight_bytes) continue;
+      if (!tensor.low_rank.any() &&
+          tensor.codec->TypicalEncodedBytes(count) >= weight_bytes) {
+        continue;
+      }
       // The workers' part of the work wants a gain that is worth it.
       tensor.sum_down =
           down == Compress::SUM ||
@@ -336,7 +378,12 @@ SumContext SumContextOf(const Plan& plan, uint32_t block) {
   return {.codec = *tensor.codec,
           .level_codec = tensor.level_codec,
           .workers = plan.workers,
-          .count = plan.blocks[block].count};
+          .count = plan.blocks[block].count,
+          .low_rank = tensor.low_rank};
+}
+
+uint64_t WarmStartKey(uint64_t seed, uint32_t block) {
+  return DrawKey(Draw::kLowRank, {seed, block});
 }
 
 UpdateArgs UpdateArgsOf(const Job& job, const TensorPlan& tensor, uint64_t step,

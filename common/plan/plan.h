@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "common/codec/codec.h"
 #include "common/codec/gradient_sum.h"
+#include "common/codec/low_rank.h"
 #include "common/optimizer/optimizer.h"
 #include "common/plan/feedback_options.h"
 #include "common/plan/model_spec.h"
@@ -23,7 +24,7 @@ namespace terse {
 
 // A run of consecutive elements of one tensor: the unit of codec, round, update
 // and frame. Blocks end at row boundaries where a row fits into a block, and do
-// not depend on the number of shards.
+// not depend on the number of shards. A low-rank tensor is one block.
 struct BlockSpec {
   uint32_t tensor = 0;
   uint64_t first_index = 0;
@@ -32,13 +33,17 @@ struct BlockSpec {
 };
 
 struct TensorPlan {
-  // Up. Null for buffers, which travel as fp32 and only for an evaluation.
+  // Up. Null for buffers, which travel as fp32 and only for an evaluation. Of
+  // low-rank tensors: what codes their factors.
   std::shared_ptr<const Codec> codec;
   bool error_feedback = false;
   FeedbackOptions feedback;
   // `codec` if its scale is shared by the workers, else null. Blocks then come
   // down with the scale of the next step behind them.
   const LevelCodec* level_codec = nullptr;
+  // Where it has a rank, two factors travel in place of the gradient, which is
+  // one block; the right factor of the next step comes down with it.
+  LowRank low_rank;
   // Down. Null: full precision.
   std::shared_ptr<const WeightQuantizer> quantizer;
   // From version 1 on what comes down is not the weights but what the gradients
@@ -101,6 +106,9 @@ UpdateArgs UpdateArgsOf(const Job& job, const TensorPlan& tensor, uint64_t step,
 // The initial values of a block: a function of (seed, tensor, element).
 void InitializeBlock(const Plan& plan, uint32_t block, uint64_t seed,
                      std::span<float> values);
+
+// Of the draws that make right factors of a low-rank block; see WarmStart.
+uint64_t WarmStartKey(uint64_t seed, uint32_t block);
 
 // Whether `name` matches the glob `pattern` (* any run of characters, ? one).
 bool GlobMatches(std::string_view pattern, std::string_view name);

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
 namespace terse {
@@ -19,7 +20,11 @@ std::string DownName(const TensorPlan& tensor) {
 
 std::string CodecName(const TensorPlan& tensor) {
   if (tensor.codec == nullptr) return "fp32";
-  return tensor.codec->Describe() + (tensor.error_feedback ? "+ef" : "");
+  const std::string name =
+      tensor.low_rank.any()
+          ? absl::StrCat("powersgd:rank=", tensor.low_rank.rank)
+          : tensor.codec->Describe();
+  return name + (tensor.error_feedback ? "+ef" : "");
 }
 
 double BitsPerElement(uint64_t bytes, uint64_t elements) {

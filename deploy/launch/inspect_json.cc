@@ -28,7 +28,9 @@ Json TensorJson(const Plan& plan, uint32_t t) {
       static_cast<double>(count) / static_cast<double>(plan.ParameterCount());
   json["quantizer"] = QuantizerName(plan.tensors[t]);
   json["down"] = DownName(plan.tensors[t]);
-  json["codec"] = plan.tensors[t].codec->Describe();
+  json["codec"] = plan.tensors[t].low_rank.any()
+                      ? CodecName(plan.tensors[t])
+                      : plan.tensors[t].codec->Describe();
   json["error_feedback"] = plan.tensors[t].error_feedback;
   json["bits_per_element_up"] = BitsPerElement(traffic.bytes_up(), count);
   json["bits_per_element_down"] = BitsPerElement(traffic.bytes_down(), count);

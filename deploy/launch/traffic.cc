@@ -30,13 +30,22 @@ Traffic BlockTraffic(const Plan& plan, uint32_t block) {
   Traffic traffic = {
       .payload_bytes_up = tensor.codec->TypicalEncodedBytes(spec.count),
       .frames = 1};
+  const LowRank& low_rank = tensor.low_rank;
+  const uint64_t left_bytes = sizeof(float) * low_rank.left_elements();
+  const uint64_t right_bytes = sizeof(float) * low_rank.right_elements();
+  if (low_rank.any()) {
+    traffic.payload_bytes_up = left_bytes + right_bytes;
+    traffic.frames = 2;
+  }
   if (tensor.sum_down) {
-    traffic.payload_bytes_down = TypicalSumBytes(SumContextOf(plan, block));
+    traffic.payload_bytes_down =
+        left_bytes + TypicalSumBytes(SumContextOf(plan, block));
     return traffic;
   }
   traffic.payload_bytes_down = tensor.quantizer == nullptr
                                    ? sizeof(float) * spec.count
                                    : tensor.quantizer->EncodedBytes(spec.count);
+  traffic.payload_bytes_down += left_bytes + right_bytes;
   // The next step's scale.
   if (tensor.level_codec != nullptr) {
     traffic.payload_bytes_down += sizeof(float);

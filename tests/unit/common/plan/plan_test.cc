@@ -397,5 +397,39 @@ TEST(PlanTest, RowsAreExpectedAsBackwardLeavesThem) {
   EXPECT_NEAR(share("fc3.weight"), 1, 0.01);
 }
 
+TEST(PlanTest, FactorsAreForMatricesThatTheyMakeShorter) {
+  const Plan plan = PlanOf(
+      "model: {mlp: {hidden: [600, 4], batch_norm: false}}\n"
+      "data: mnist\n"
+      "compress: {small_tensor_elements: 0, gradient: {kind: powersgd, rank: "
+      "4, "
+      "error_feedback: true}}");
+  const TensorPlan& first = Tensor(plan, "fc1.weight");
+  EXPECT_EQ(first.low_rank.rows, 600);
+  EXPECT_EQ(first.low_rank.columns, 784);
+  EXPECT_EQ(first.low_rank.rank, 4);
+  // One block, however large.
+  EXPECT_EQ(first.block_count, 1);
+  EXPECT_TRUE(first.sum_down);
+  EXPECT_TRUE(first.error_feedback);
+  for (const char* name : {"fc1.bias", "fc2.weight", "fc3.weight"}) {
+    const TensorPlan& tensor = Tensor(plan, name);
+    EXPECT_FALSE(tensor.low_rank.any()) << name;
+    EXPECT_FALSE(tensor.error_feedback) << name;
+    EXPECT_EQ(CodecOf(plan, name), kRaw) << name;
+  }
+}
+
+TEST(PlanTest, FactorsNeedBspAndTheServersMomentum) {
+  const std::string codec = "compress: {gradient: {kind: powersgd";
+  EXPECT_NE(ErrorOf(kModel + codec + "}}\ncluster: {mode: async}")
+                .find("powersgd needs cluster.mode: bsp"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf(kModel + codec +
+                    ", error_feedback: true, momentum_correction: 0.9}}")
+                .find("optimizer.momentum"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace terse

@@ -59,19 +59,19 @@ class ReplicaTest : public testing::Test {
 TEST_F(ReplicaTest, MakesTheUpdateWithItsOwnState) {
   Replica replica(job_, plan_);
   std::vector<float> weights(count_, 10.0f);
-  ASSERT_TRUE(replica.Decode(0, 0.5f, Sum(0.5f, 1).bytes()).ok());
+  ASSERT_TRUE(replica.Decode(0, 0.5f, {}, Sum(0.5f, 1).bytes()).ok());
   EXPECT_EQ(weights[0], 10);  // Nothing happens before the update.
   replica.Update(0, 0, 1, weights);
   EXPECT_EQ(weights, std::vector<float>(count_, 9.5f));
   // Momentum 0.5 of 0.5, and half of a mean of 2.
-  ASSERT_TRUE(replica.Decode(0, 2, Sum(2, 0.5f).bytes()).ok());
+  ASSERT_TRUE(replica.Decode(0, 2, {}, Sum(2, 0.5f).bytes()).ok());
   replica.Update(0, 1, 0.5f, weights);
   EXPECT_EQ(weights, std::vector<float>(count_, 9.5f - 0.5f * 1.25f));
 }
 
 TEST_F(ReplicaTest, RefusesASumNamingTheTensor) {
   Replica replica(job_, plan_);
-  const absl::Status status = replica.Decode(0, 1, Sum(0.5f, 1).bytes());
+  const absl::Status status = replica.Decode(0, 1, {}, Sum(0.5f, 1).bytes());
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
   EXPECT_NE(std::string(status.message()).find("fc1.weight"), std::string::npos)
       << status;
