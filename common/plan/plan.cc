@@ -269,7 +269,9 @@ class Planner {
     const Quantize& quantize = job_.quantize();
     const int rule = LastMatch(quantize.rules(), spec.name);
     const WeightQuantization& options =
-        rule >= 0 ? quantize.rules(rule).weights() : quantize.weights();
+        rule >= 0                   ? quantize.rules(rule).weights()
+        : IsEnd() && EndsStayFull() ? WeightQuantization::default_instance()
+                                    : quantize.weights();
     std::shared_ptr<const WeightQuantizer>& quantizer =
         quantizers_[{options.SerializeAsString(), tensor.row_elements}];
     if (quantizer == nullptr) {
@@ -301,6 +303,39 @@ class Planner {
           GlorotUpdateScale(job_.optimizer(), spec.fan_in, spec.fan_out);
     }
     return absl::OkStatus();
+  }
+
+  // Whether the tensor being planned belongs to the first or the last layer
+  // that has weights to quantize.
+  bool IsEnd() const {
+    std::optional<uint32_t> first, last;
+    for (const LayerSpec& layer : plan_.model.layers) {
+      if (layer.kind != LayerSpec::Kind::kLinear &&
+          layer.kind != LayerSpec::Kind::kConv) {
+        continue;
+      }
+      if (!first) first = layer.weight;
+      last = layer.weight;
+    }
+    const auto tensor = static_cast<uint32_t>(plan_.tensors.size());
+    return tensor == first || tensor == last;
+  }
+
+  // BWN (1603.05279), DoReFa (1606.06160) and TTQ (1612.01064) leave them
+  // alone.
+  bool EndsStayFull() const {
+    const WeightQuantization::Kind kind = job_.quantize().weights().kind();
+    switch (job_.quantize().ends()) {
+      case Quantize::FULL:
+        return true;
+      case Quantize::QUANTIZED:
+        return false;
+      case Quantize::PAPER:
+        break;
+    }
+    return kind == WeightQuantization::BWN ||
+           kind == WeightQuantization::DOREFA ||
+           kind == WeightQuantization::TTQ;
   }
 
   // What is done to the shadow weights of a quantized tensor.

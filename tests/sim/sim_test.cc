@@ -25,6 +25,7 @@ name: sim
 seed: 7
 model: {mlp: {hidden: [40, 24], batch_norm: true}}
 data: {kind: noise, shape: [1, 9, 9], train_samples: 1000, test_samples: 101}
+quantize: {ends: quantized}
 train: {steps: 7, batch_size: 20, evaluate_every_epochs: 0}
 cluster: {servers: 1, workers: 3}
 )";

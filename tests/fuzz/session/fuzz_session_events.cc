@@ -27,7 +27,7 @@ namespace {
 constexpr char kJob[] = R"(
 model: {mlp: {hidden: [3], batch_norm: true}}
 data: {kind: noise, shape: [1, 2, 2], train_samples: 20, test_samples: 4}
-quantize: {weights: {kind: dorefa, bits: 2}}
+quantize: {weights: {kind: dorefa, bits: 2}, ends: quantized}
 clip: {global_norm: 0.5}
 train: {steps: 2, batch_size: 5}
 cluster: {servers: 2, workers: 2}

@@ -20,6 +20,7 @@ using ::testing::HasSubstr;
 constexpr char kJob[] = R"(
 model: {mlp: {hidden: [4], batch_norm: true}}
 data: {kind: noise, shape: [1, 2, 3]}
+quantize: {ends: quantized}
 optimizer: {kind: sgd, learning_rate: 1}
 train: {steps: 5, batch_size: 8}
 )";

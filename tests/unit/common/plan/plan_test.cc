@@ -133,7 +133,9 @@ quantize:
 
 TEST(PlanTest, ShadowMaxIsTheMethodsUnlessGiven) {
   const auto max = [](const std::string& options) {
-    return Tensor(PlanOf(kModel + "quantize: {" + options + "}"), "fc1.weight")
+    return Tensor(
+               PlanOf(kModel + "quantize: {ends: quantized, " + options + "}"),
+               "fc1.weight")
         .weight_max;
   };
   const float infinity = std::numeric_limits<float>::infinity();
@@ -163,16 +165,17 @@ quantize:
   EXPECT_EQ(Tensor(plan, "fc2.weight").rule, Quantize::SR);
   EXPECT_FALSE(Tensor(plan, "fc2.weight").grid.has_zero);
   EXPECT_EQ(Tensor(plan, "fc3.weight").rule, Quantize::BC);
-  EXPECT_THAT(ErrorOf(kModel + "quantize: {weights: bwn, rule: r}"),
-              testing::HasSubstr("quantize.rule: the weights of fc1.weight "
-                                 "(bwn) have no grid of their own"));
+  EXPECT_THAT(
+      ErrorOf(kModel + "quantize: {ends: quantized, weights: bwn, rule: r}"),
+      testing::HasSubstr("quantize.rule: the weights of fc1.weight "
+                         "(bwn) have no grid of their own"));
 }
 
 TEST(PlanTest, CenteringKnowsTheFiltersPositions) {
   const Plan plan = PlanOf(
       "model: {layers: [conv: {filters: 4}, linear: 10]}\n"
       "data: {kind: noise, shape: [3, 5, 5]}\n"
-      "quantize: {weights: {kind: bwn, center: true}}");
+      "quantize: {ends: quantized, weights: {kind: bwn, center: true}}");
   EXPECT_EQ(Tensor(plan, "conv1.weight").center_positions, 9);
   EXPECT_EQ(Tensor(plan, "fc1.weight").center_positions, 1);
 }
@@ -182,7 +185,7 @@ TEST(PlanTest, AScalePerRowNeedsRowsWithinABlock) {
     return ErrorOf(
         "model: {layers: [linear: 10]}\n"
         "data: {kind: noise, shape: [1, 513, 512]}\n"
-        "quantize: {weights: " +
+        "quantize: {ends: quantized, weights: " +
         kind + "}");
   };
   EXPECT_THAT(error("bwn"), testing::HasSubstr("a scale per row needs rows"));
@@ -190,7 +193,7 @@ TEST(PlanTest, AScalePerRowNeedsRowsWithinABlock) {
   PlanOf(
       "model: {layers: [linear: 10]}\n"
       "data: {kind: noise, shape: [1, 513, 512]}\n"
-      "quantize: {weights: ttq}");
+      "quantize: {ends: quantized, weights: ttq}");
 }
 
 TEST(PlanTest, InitialRanges) {
@@ -208,9 +211,10 @@ quantize:
 
 TEST(PlanTest, UpdateScales) {
   const auto scale = [](const std::string& options, const std::string& name) {
-    return Tensor(PlanOf(kModel + "optimizer: adam\nquantize: {" + options +
-                         ", rules: [{match: fc3.*, weights: none}]}"),
-                  name)
+    return Tensor(
+               PlanOf(kModel + "optimizer: adam\nquantize: {ends: quantized, " +
+                      options + ", rules: [{match: fc3.*, weights: none}]}"),
+               name)
         .update_scale;
   };
   Optimizer adam;
@@ -429,6 +433,30 @@ TEST(PlanTest, FactorsNeedBspAndTheServersMomentum) {
                     ", error_feedback: true, momentum_correction: 0.9}}")
                 .find("optimizer.momentum"),
             std::string::npos);
+}
+
+TEST(PlanTest, TheEndsAreQuantizedAsTheMethodsPaperHasIt) {
+  const auto quantized = [](const std::string& options) {
+    const Plan plan = PlanOf(kModel + "quantize: {" + options + "}");
+    std::string names;
+    for (const char* name : {"fc1.weight", "fc2.weight", "fc3.weight"}) {
+      names += Tensor(plan, name).quantizer != nullptr ? 'q' : '-';
+    }
+    return names;
+  };
+  for (const char* kind : {"bwn", "dorefa", "ttq"}) {
+    EXPECT_EQ(quantized(absl::StrCat("weights: ", kind)), "-q-") << kind;
+  }
+  for (const char* kind : {"binaryconnect", "twn", "balanced", "term"}) {
+    const std::string bits = std::string(kind) == "term" ? ":bits=4" : "";
+    EXPECT_EQ(quantized(absl::StrCat("weights: ", kind, bits)), "qqq") << kind;
+  }
+  EXPECT_EQ(quantized("weights: bwn, ends: quantized"), "qqq");
+  EXPECT_EQ(quantized("weights: twn, ends: full"), "-q-");
+  // A rule comes before.
+  EXPECT_EQ(quantized("weights: bwn, rules: [{match: fc1.*, weights: twn}, "
+                      "{match: fc2.*, weights: none}]"),
+            "q--");
 }
 
 }  // namespace
