@@ -8,8 +8,8 @@
 #include "common/base/status.h"
 #include "common/kernels/moments.h"
 #include "common/kernels/pack_bits.h"
+#include "common/kernels/weight_codes.h"
 #include "common/quantize/straight_through.h"
-#include "common/quantize/uniform_step.h"
 #include "common/quantize/wire.h"
 
 namespace terse {
@@ -67,10 +67,15 @@ class Piecewise final : public StraightThrough {
     WriteScale(regions.breakpoint, target.data());
     WriteScale(regions.max, target.data() + kScaleBytes);
     uint8_t* packed = Bytes(target.data() + 2 * kScaleBytes);
+    const PiecewiseGrid grid = {.breakpoint = regions.breakpoint,
+                                .inner_step = regions.inner_step,
+                                .outer_step = regions.outer_step,
+                                .inner = top_,
+                                .outer = outer_};
     uint8_t codes[kChunk];
     for (size_t i = 0; i < shadow.size(); i += kChunk) {
       const size_t here = std::min(kChunk, shadow.size() - i);
-      for (size_t k = 0; k < here; ++k) codes[k] = Code(regions, shadow[i + k]);
+      PiecewiseCodes(shadow.data() + i, here, grid, codes);
       PackBits(codes, here, wire_bits(), packed + i / 8 * wire_bits());
     }
   }
@@ -145,19 +150,6 @@ class Piecewise final : public StraightThrough {
   Regions ReadRegions(std::span<const std::byte> source) const {
     return MakeRegions(ReadScale(source.data()),
                        ReadScale(source.data() + kScaleBytes));
-  }
-
-  uint8_t Code(const Regions& regions, float weight) const {
-    const float magnitude = std::fabs(weight);
-    if (magnitude < regions.breakpoint) {
-      return static_cast<uint8_t>(
-          outer_ + top_ + UniformStep(weight, regions.inner_step, top_));
-    }
-    const int j = std::max(UniformStep(magnitude - regions.breakpoint,
-                                       regions.outer_step, outer_ - 1),
-                           0);
-    return static_cast<uint8_t>(weight < 0 ? outer_ - 1 - j
-                                           : outer_ + 2 * top_ + 1 + j);
   }
 
   float Weight(const Regions& regions, int code) const {

@@ -1,6 +1,7 @@
 #include "common/quantize/term.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdlib>
 #include <string>
@@ -9,10 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/kernels/pack_bits.h"
+#include "common/kernels/weight_codes.h"
 #include "common/quantize/scaled.h"
 #include "common/quantize/stats.h"
 #include "common/quantize/straight_through.h"
-#include "common/quantize/uniform_step.h"
 #include "common/quantize/wire.h"
 
 namespace terse {
@@ -47,13 +48,14 @@ class Term final : public StraightThrough {
     const float scale = static_cast<float>(args.weight_stats.max_abs) /
                         static_cast<float>(top_);
     std::vector<uint8_t> codes(shadow.size());
+    UniformCodes(shadow.data(), shadow.size(), scale, top_, codes.data());
     std::vector<int> steps(group_);
     for (size_t row = 0; row < shadow.size(); row += row_) {
       const size_t row_end = std::min(row + row_, shadow.size());
       for (size_t i = row; i < row_end; i += group_) {
         const size_t here = std::min<size_t>(group_, row_end - i);
         for (size_t k = 0; k < here; ++k) {
-          steps[k] = UniformStep(shadow[i + k], scale, top_);
+          steps[k] = codes[i + k] - top_;
         }
         KeepTerms(terms_, std::span(steps).first(here));
         for (size_t k = 0; k < here; ++k) {
@@ -87,13 +89,32 @@ class Term final : public StraightThrough {
 
 }  // namespace
 
+namespace {
+
+// By magnitude; counting anew takes a call where the CPU is any x86-64.
+constexpr auto kTermCounts = [] {
+  std::array<uint8_t, 128> counts{};
+  for (unsigned q = 0; q < counts.size(); ++q) counts[q] = std::popcount(q);
+  return counts;
+}();
+
+}  // namespace
+
 void KeepTerms(uint32_t terms, std::span<int> group) {
   uint32_t present = 0;
-  for (int q : group) {
-    present += std::popcount(static_cast<unsigned>(std::abs(q)));
-  }
+  for (int q : group) present += kTermCounts[std::abs(q)];
   // From the smallest term of the last weight: what is dropped is less.
   for (int term = 1; present > terms; term *= 2) {
+    uint32_t here = 0;
+    for (int q : group) here += (std::abs(q) & term) != 0;
+    if (present - here >= terms) {
+      for (int& q : group) {
+        const int part = std::abs(q) & term;
+        q -= q < 0 ? -part : part;
+      }
+      present -= here;
+      continue;
+    }
     for (size_t k = group.size(); k-- > 0 && present > terms;) {
       if ((std::abs(group[k]) & term) == 0) continue;
       group[k] -= group[k] < 0 ? -term : term;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/kernels/ternary.h"
+#include "common/kernels/weight_codes.h"
 #include "common/quantize/per_row.h"
 #include "common/quantize/stats.h"
 #include "common/quantize/wire.h"
@@ -19,19 +20,13 @@ constexpr size_t kChunk = 4 * kTritGroup;
 
 constexpr float kThreshold = 0.75f;  // Of the mean magnitude.
 
-float Trit(float weight, float threshold) {
-  return weight > threshold ? 1.0f : weight < -threshold ? -1.0f : 0.0f;
-}
-
 // Writes PackedTritBytes(weights.size()) bytes.
 void PackTrits(std::span<const float> weights, float threshold,
                std::byte* target) {
   float trits[kChunk];
   for (size_t i = 0; i < weights.size(); i += kChunk) {
     const size_t here = std::min(kChunk, weights.size() - i);
-    for (size_t k = 0; k < here; ++k) {
-      trits[k] = Trit(weights[i + k], threshold);
-    }
+    ThresholdTrits(weights.data() + i, here, threshold, trits);
     // With the scale 1 nothing is left to chance: 1 is kept, 0 never.
     EncodeTernary(trits, here, 1, 0, 0, nullptr,
                   Bytes(target + PackedTritBytes(i)));
@@ -50,17 +45,37 @@ absl::Status CheckTrits(const std::byte* source, size_t count) {
   return absl::DataLossError("ternary weight codes hold no trits");
 }
 
-// Mean magnitude of the weights beyond the threshold; NaN if a weight is.
+// Mean magnitude of the weights beyond the threshold; NaN if a weight is. Added
+// in lanes.
 float MeanBeyond(std::span<const float> row, float threshold) {
-  double sum = 0;
-  size_t count = 0;
-  for (float weight : row) {
-    const float magnitude = std::fabs(weight);
-    if (magnitude <= threshold) continue;
-    sum += magnitude;
-    ++count;
+  constexpr size_t kLanes = 8;
+  double sums[kLanes] = {};
+  double counts[kLanes] = {};
+  float trits[kChunk];
+  for (size_t i = 0; i < row.size(); i += kChunk) {
+    const size_t here = std::min(kChunk, row.size() - i);
+    ThresholdTrits(row.data() + i, here, threshold, trits);
+    // A weight times its trit is its magnitude, or 0, or NaN.
+    const float* const weights = row.data() + i;
+    size_t k = 0;
+    for (; k + kLanes <= here; k += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) {
+        const float trit = trits[k + lane];
+        sums[lane] += weights[k + lane] * trit;
+        counts[lane] += trit * trit;
+      }
+    }
+    for (size_t lane = 0; k < here; ++k, ++lane) {
+      sums[lane] += weights[k] * trits[k];
+      counts[lane] += trits[k] * trits[k];
+    }
   }
-  return count == 0 ? 0 : static_cast<float>(sum / static_cast<double>(count));
+  double sum = 0, count = 0;
+  for (const double part : sums) sum += part;
+  for (const double part : counts) count += part;
+  return std::isnan(sum) ? static_cast<float>(sum)
+         : count == 0    ? 0
+                         : static_cast<float>(sum / count);
 }
 
 class Twn final : public PerRow {
@@ -119,11 +134,8 @@ class Ttq final : public WeightQuantizer {
     const float threshold = Threshold(args);
     TensorStats stats = {.count = shadow.size()};
     for (size_t i = 0; i < shadow.size(); ++i) {
-      if (shadow[i] > threshold) {
-        stats.sum += gradient[i];
-      } else if (shadow[i] < -threshold) {
-        stats.second_sum -= gradient[i];
-      }
+      stats.sum += shadow[i] > threshold ? gradient[i] : 0.0f;
+      stats.second_sum -= shadow[i] < -threshold ? gradient[i] : 0.0f;
     }
     return stats;
   }
@@ -156,20 +168,14 @@ class Ttq final : public WeightQuantizer {
     std::fill(weights.begin(), weights.end(), 0.0f);
     DecodeAddTernary(Bytes(source.data() + 2 * kScaleBytes), weights.size(), 1,
                      weights.data());
-    for (float& weight : weights) {
-      weight = weight > 0 ? positive : weight < 0 ? negative : 0.0f;
-    }
+    PutScales(positive, negative, weights.size(), weights.data());
   }
 
   void ChainRule(std::span<const float> shadow, const QuantizeArgs& args,
                  std::span<float> gradient) const override {
     TERSE_CHECK(args.learned.size() == 2);
-    const float threshold = Threshold(args);
-    for (size_t i = 0; i < shadow.size(); ++i) {
-      gradient[i] *= shadow[i] > threshold    ? args.learned[0]
-                     : shadow[i] < -threshold ? args.learned[1]
-                                              : 1.0f;
-    }
+    ScaleBySide(shadow.data(), shadow.size(), Threshold(args), args.learned[0],
+                args.learned[1], gradient.data());
   }
 
  private:
