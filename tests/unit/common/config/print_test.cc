@@ -44,6 +44,7 @@ quantize:
   activations:
     kind: none
   rules: []
+  ends: paper
   rule: bc
   update_scale: auto
   activation_rules: []
