@@ -10,6 +10,9 @@
 namespace terse {
 namespace {
 
+// Rice codes must be shorter than a bitmap by this part of it.
+constexpr size_t kBitmapSlack = 64;
+
 // The best number of low bits if gaps are geometric with mean count / kept.
 int RiceBits(size_t count, size_t kept) {
   const double bits = std::log2(0.6931 * static_cast<double>(count) /
@@ -203,7 +206,11 @@ size_t EncodeIndices(std::span<const uint32_t> indices, size_t count,
       low_bits = guess + 1;
     }
   }
-  if (rice_bits < count) {
+  // A bitmap that is hardly longer, for it is read faster.
+  const size_t bitmap_bytes = 1 + (count + 7) / 8;
+  const bool bitmap = rice_bits + count / kBitmapSlack >= count &&
+                      bitmap_bytes <= MaxIndexBytes(count, kept);
+  if (!bitmap) {
     target[0] = static_cast<uint8_t>(low_bits);
     return WriteRice(indices, low_bits, target.data() + 1) - target.data();
   }
@@ -237,6 +244,33 @@ uint32_t IndexReader::Next() {
       return NextInBitmap();
     default:
       return NextRice();
+  }
+}
+
+void IndexReader::Read(std::span<uint32_t> indices) {
+  switch (form_) {
+    case kIndexAll:
+      for (uint32_t& index : indices) index = next_++;
+      return;
+    case kIndexBitmap:
+      return ReadBitmap(indices);
+    default:
+      for (uint32_t& index : indices) index = NextRice();
+  }
+}
+
+void IndexReader::ReadBitmap(std::span<uint32_t> indices) {
+  for (size_t i = 0; i < indices.size();) {
+    uint64_t window = ReadWindow(source_, bit_);
+    const uint64_t base = bit_ - 8;
+    bit_ += 64;
+    for (; window != 0; window &= window - 1) {
+      const auto zeros = static_cast<uint64_t>(std::countr_zero(window));
+      indices[i++] = static_cast<uint32_t>(base + zeros);
+      if (i < indices.size()) continue;
+      bit_ = base + 8 + zeros + 1;
+      return;
+    }
   }
 }
 

@@ -64,6 +64,38 @@ Frequencies Normalize(const std::array<uint32_t, kSymbols>& counts,
   return frequencies;
 }
 
+// Of each frequency the bits that a symbol costs, in 1/256, rounded down: whole
+// numbers, so that what is decided by them is the same everywhere.
+constexpr auto kSymbolCosts = [] {
+  std::array<uint16_t, kScale + 1> costs = {};
+  for (uint32_t f = 1; f <= kScale; ++f) {
+    // log2 f by repeated squaring of a mantissa in [1, 2), of 30 bits.
+    const int whole = std::bit_width(f) - 1;
+    uint64_t mantissa = (uint64_t{f} << 30) >> whole;
+    uint32_t log = static_cast<uint32_t>(whole);
+    for (int bit = 0; bit < 8; ++bit) {
+      mantissa = mantissa * mantissa >> 30;
+      const uint32_t carry = mantissa >> 31 != 0 ? 1 : 0;
+      mantissa >>= carry;
+      log = 2 * log + carry;
+    }
+    costs[f] = static_cast<uint16_t>((kScaleBits << 8) - log - (f < kScale));
+  }
+  return costs;
+}();
+
+// About the least that Push will write for so many bytes of each kind.
+size_t WordBytesMin(const std::array<uint32_t, kSymbols>& counts,
+                    const Frequencies& frequencies) {
+  uint64_t cost = 0;
+  for (size_t s = 0; s < kSymbols; ++s) {
+    cost += uint64_t{counts[s]} * kSymbolCosts[frequencies[s]];
+  }
+  // States take in what is not written yet: 16 bits each.
+  const uint64_t bytes = cost >> 11;
+  return bytes < kStateBytes ? 0 : bytes - kStateBytes;
+}
+
 size_t FrequencyBits(const Frequencies& frequencies, int rice) {
   size_t bits = kSymbols * (1 + static_cast<size_t>(rice));
   for (uint16_t f : frequencies) bits += f >> rice;
@@ -278,6 +310,10 @@ size_t EncodeRans(std::span<const uint8_t> source, std::span<uint8_t> target) {
   }
   Frequencies frequencies = Normalize(counts, source.size());
   const std::vector<uint8_t> table = WriteFrequencies(frequencies);
+  if (table.size() + kStateBytes + WordBytesMin(counts, frequencies) >
+      target.size()) {
+    return 0;
+  }
   thread_local std::vector<uint16_t> words;
   words.resize(source.size() + 1);
   std::array<uint32_t, kStates> states;

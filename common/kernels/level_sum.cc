@@ -22,15 +22,15 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 void AddTernary8(const uint8_t* packed, size_t count, int8_t* sums) {
-  const hn::CappedTag<int8_t, kTritGroupBytes> d;
+  const TritTag d;
   const size_t grouped = count / kTritGroup * kTritGroup;
   for (size_t start = 0; start < grouped; start += kTritGroup) {
     int8_t* const group = sums + start;
-    ForTrits(
-        packed + start / kTritsPerByte, [&](size_t i, auto trits) HWY_ATTR {
-          PrefetchAhead(group + i);
-          hn::StoreU(hn::Add(hn::LoadU(d, group + i), trits), d, group + i);
-        });
+    ForTrits(packed + start / kTritsPerByte,
+             [&](size_t i, const TritMasks& trits) HWY_ATTR {
+               PrefetchAhead(group + i);
+               hn::StoreU(trits.AddTo(hn::LoadU(d, group + i)), d, group + i);
+             });
   }
   reference::AddTernaryTail(packed, grouped, count, sums);
 }

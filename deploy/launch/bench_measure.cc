@@ -12,6 +12,8 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/codec/factory.h"
+#include "common/codec/level_codec.h"
+#include "common/codec/level_sums.h"
 #include "common/frame/frame.h"
 #include "common/kernels/float_format.h"
 #include "common/kernels/target.h"
@@ -101,6 +103,47 @@ class Bench {
     });
   }
 
+  // Encodes what kBenchWorkers workers would send with a scale they share;
+  // keeps `codec`.
+  absl::Status AllowIntegerAdd(const LevelCodec& codec) {
+    level_codec_ = &codec;
+    level_payloads_.resize(blocks());
+    for (size_t b = 0; b < blocks(); ++b) {
+      const auto values = Block(values_, b);
+      for (uint64_t worker = 0; worker < kBenchWorkers; ++worker) {
+        std::vector<std::byte> payload(codec.MaxEncodedBytes(values.size()));
+        TERSE_ASSIGN_OR_RETURN(
+            const size_t bytes,
+            codec.Encode(values,
+                         {.key = EncodeKey(worker, 1),
+                          .first_index = b * kBlockElementsMax},
+                         payload));
+        payload.resize(bytes);
+        level_payloads_[b].push_back(std::move(payload));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  bool adds_integers() const { return level_codec_ != nullptr; }
+
+  void ClearSums() {
+    level_sums_.clear();
+    for (size_t b = 0; b < blocks(); ++b) {
+      level_sums_.emplace_back(SumGrid(*level_codec_, kBenchWorkers),
+                               Block(values_, b).size());
+    }
+  }
+
+  // Into sums that are clear.
+  void IntegerAdd() {
+    pool_.Run(blocks(), [&](size_t b) {
+      for (const std::vector<std::byte>& payload : level_payloads_[b]) {
+        level_sums_[b].Add(*level_codec_, payload);
+      }
+    });
+  }
+
   void ClearTarget() { std::fill(target_.begin(), target_.end(), 0.0f); }
   std::span<const float> target() const { return target_; }
 
@@ -131,7 +174,21 @@ class Bench {
   std::vector<std::vector<std::byte>> payloads_;
   std::vector<size_t> bytes_;
   std::vector<absl::Status> failures_;
+  const LevelCodec* level_codec_ = nullptr;
+  std::vector<std::vector<std::vector<std::byte>>> level_payloads_;
+  std::vector<LevelSums> level_sums_;
 };
+
+// The codec of `options` whose levels add up as integers: itself, or the one
+// with a shared scale; null if there is none.
+std::unique_ptr<Codec> IntegerCodec(GradientCodec options) {
+  options.set_scale(GradientCodec::SHARED);
+  options.set_coding(GradientCodec::FIXED);
+  absl::StatusOr<std::unique_ptr<Codec>> codec = MakeCodec(options);
+  if (!codec.ok()) return nullptr;
+  if (dynamic_cast<const LevelCodec*>(codec->get()) == nullptr) return nullptr;
+  return *std::move(codec);
+}
 
 // Everything the codec makes of a block: equal digests, equal bits.
 struct Digest {
@@ -186,8 +243,9 @@ class Stopwatch {
     const Nanoseconds passed = std::chrono::steady_clock::now() - begin;
     if (count) samples_.push_back(passed.count());
   }
-  BenchTime Result() const {
-    return {Median(samples_), CoefficientOfVariation(samples_)};
+  // Of each of `parts` equal parts.
+  BenchTime Result(double parts = 1) const {
+    return {Median(samples_) / parts, CoefficientOfVariation(samples_)};
   }
 
  private:
@@ -195,7 +253,7 @@ class Stopwatch {
 };
 
 absl::Status Time(Bench& bench, const BenchSettings& settings, BenchRow& row) {
-  Stopwatch memcpy, axpy, encode, feedback, decode;
+  Stopwatch memcpy, axpy, encode, feedback, decode, integers;
   absl::Status status;
   const uint32_t rounds = settings.warmup_iterations + settings.iterations;
   for (uint32_t round = 0; round < rounds && status.ok(); ++round) {
@@ -212,12 +270,17 @@ absl::Status Time(Bench& bench, const BenchSettings& settings, BenchRow& row) {
     }
     encode.Time(count, [&] { status.Update(bench.Encode(false)); });
     if (status.ok()) decode.Time(count, [&] { bench.DecodeAdd(); });
+    if (bench.adds_integers()) {
+      bench.ClearSums();
+      integers.Time(count, [&] { bench.IntegerAdd(); });
+    }
   }
   row.memcpy = memcpy.Result();
   row.axpy = axpy.Result();
   row.encode = encode.Result();
   row.decode_add = decode.Result();
   if (settings.error_feedback) row.encode_feedback = feedback.Result();
+  if (bench.adds_integers()) row.integer_add = integers.Result(kBenchWorkers);
   return status;
 }
 
@@ -237,6 +300,11 @@ absl::StatusOr<BenchRow> MeasureCodec(const GradientCodec& options,
 
   Bench bench(*codec, values, settings.seed, pool);
   if (settings.error_feedback) bench.AllowFeedback();
+  const std::unique_ptr<Codec> integer_codec = IntegerCodec(options);
+  if (integer_codec != nullptr) {
+    TERSE_RETURN_IF_ERROR(
+        bench.AllowIntegerAdd(dynamic_cast<const LevelCodec&>(*integer_codec)));
+  }
   TERSE_RETURN_IF_ERROR(Time(bench, settings, row));
   row.payload_bytes = bench.PayloadBytes();
   row.wire_bytes = row.payload_bytes + bench.blocks() * kFrameHeaderBytes;
@@ -245,6 +313,10 @@ absl::StatusOr<BenchRow> MeasureCodec(const GradientCodec& options,
   bench.DecodeAdd();
   row.fidelity = CompareDecoded(values, bench.target());
   row.entropy_bits = SymbolEntropyBits(options, values, bench.target());
+  if (options.kind() == GradientCodec::TOPK ||
+      options.kind() == GradientCodec::THRESHOLD) {
+    row.index_bits_over_choose = IndexBitsOverChoose(bench.target());
+  }
   row.wrong = CountWrong(*codec, values, settings.seed, pool);
   if (settings.error_feedback) {
     TERSE_ASSIGN_OR_RETURN(row.residual_ratios,

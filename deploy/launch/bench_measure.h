@@ -35,10 +35,14 @@ struct BenchRow {
   uint64_t payload_bytes = 0;
   uint64_t wire_bytes = 0;  // With the frames' headers.
   double entropy_bits = 0;  // Per element.
+  // Of sparse codecs: the bits of the positions over log2 C(n, k).
+  std::optional<double> index_bits_over_choose;
 
   // Of all elements once, medians over the iterations.
   BenchTime memcpy, axpy, encode, decode_add;
   std::optional<BenchTime> encode_feedback;
+  // Of one worker's payload, where its levels add up as integers; see
+  // kBenchWorkers.
   std::optional<BenchTime> integer_add;
 
   Fidelity fidelity;
@@ -46,6 +50,10 @@ struct BenchRow {
   std::optional<std::array<double, kResidualRounds.size()>> residual_ratios;
   uint64_t wrong = 0;  // See CountWrong.
 };
+
+// Payloads that are added into the integer sums of a block one after the other,
+// as a server does when a round is complete.
+inline constexpr uint32_t kBenchWorkers = 4;
 
 struct BenchSettings {
   uint32_t iterations = 20;

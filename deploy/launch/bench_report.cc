@@ -50,6 +50,21 @@ std::string SizeTable(std::span<const BenchRow> rows) {
   return table.ToText();
 }
 
+// Of sparse codecs alone; empty if there is none.
+std::string PositionTable(std::span<const BenchRow> rows) {
+  Table table({{.title = "codec", .shrinkable = true},
+               {.title = "elements", .right = true},
+               {.title = "positions", .right = true}});
+  bool any = false;
+  for (const BenchRow& row : rows) {
+    if (!row.index_bits_over_choose) continue;
+    any = true;
+    table.AddRow({row.codec, Elements(row),
+                  absl::StrFormat("%.4f", *row.index_bits_over_choose)});
+  }
+  return any ? table.ToText() : "";
+}
+
 std::string SpeedTable(std::span<const BenchRow> rows) {
   Table table({{.title = "codec", .shrinkable = true},
                {.title = "elements", .right = true},
@@ -146,10 +161,14 @@ Json RowJson(const BenchContext& context, const BenchRow& row) {
       {"payload_bits_per_element", BitsPerElement(row.payload_bytes, row)},
       {"bits_per_element", BitsPerElement(row.wire_bytes, row)},
       {"entropy_bits_per_element", row.entropy_bits},
+      {"index_bits_over_choose", row.index_bits_over_choose
+                                     ? Json(*row.index_bits_over_choose)
+                                     : Json(nullptr)},
       {"encode_over_memcpy", RatioJson(row.encode, row.memcpy)},
       {"encode_feedback_over_memcpy",
        RatioJson(row.encode_feedback, row.memcpy)},
       {"decode_add_over_axpy", RatioJson(row.decode_add, row.axpy)},
+      {"decode_add_over_memcpy", RatioJson(row.decode_add, row.memcpy)},
       {"integer_add_over_axpy", RatioJson(row.integer_add, row.axpy)},
       {"memcpy", TimeJson(row, row.memcpy)},
       {"axpy", TimeJson(row, row.axpy)},
@@ -220,10 +239,18 @@ std::string BenchText(const BenchContext& context,
       "Bits per element of the payload, with frame headers, and the "
       "order-0 entropy of its symbols;\nwhat decoding loses\n\n",
       SizeTable(rows));
+  if (const std::string positions = PositionTable(rows); !positions.empty()) {
+    absl::StrAppend(&text,
+                    "\nBits of positions over log2 C(n, k), the fewest for k "
+                    "of n\n\n",
+                    positions);
+  }
   absl::StrAppend(
       &text,
       "\nSpeed in GB/s of fp32, and over that of memcpy or y += x (axpy) of "
-      "the same bytes in this run;\nEF: error feedback\n\n",
+      "the same bytes in this run;\nEF: error feedback; integer+: levels of a "
+      "shared scale into the integer sums of a block, one\nof 4 workers' "
+      "after the other\n\n",
       SpeedTable(rows));
   absl::StrAppend(&text,
                   "\nThe yardsticks beside each, GB/s, with their variation "

@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
+#include "common/codec/index_coding.h"
 
 namespace terse {
 namespace {
@@ -153,6 +154,30 @@ Fidelity CompareDecoded(std::span<const float> values,
   // 97.5 % of a normal distribution lie below 1.96 deviations.
   fidelity.bias_ci95 = 1.959964 * std::sqrt(variance / count) / scale;
   return fidelity;
+}
+
+std::optional<double> IndexBitsOverChoose(std::span<const float> decoded) {
+  double bits = 0;
+  double bits_min = 0;
+  while (!decoded.empty()) {
+    const auto block =
+        decoded.first(std::min(kBlockElementsMax, decoded.size()));
+    decoded = decoded.subspan(block.size());
+    std::vector<uint32_t> indices;
+    for (size_t i = 0; i < block.size(); ++i) {
+      if (block[i] != 0) indices.push_back(static_cast<uint32_t>(i));
+    }
+    std::vector<uint8_t> coded(MaxIndexBytes(block.size(), indices.size()));
+    bits +=
+        8.0 * static_cast<double>(EncodeIndices(indices, block.size(), coded));
+    const auto n = static_cast<double>(block.size());
+    const auto k = static_cast<double>(indices.size());
+    bits_min +=
+        (std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1)) /
+        std::log(2.0);
+  }
+  if (!(bits_min > 0)) return std::nullopt;
+  return bits / bits_min;
 }
 
 double SymbolEntropyBits(const GradientCodec& codec,

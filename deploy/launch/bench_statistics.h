@@ -4,6 +4,7 @@
 #define TERSE_DEPLOY_LAUNCH_BENCH_STATISTICS_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,11 @@ struct Fidelity {
 // Requires: spans of equal length.
 Fidelity CompareDecoded(std::span<const float> values,
                         std::span<const float> decoded);
+
+// Bits that coding the positions of the values that are not 0 takes, block by
+// block, over the fewest there are for so many: log2 C(n, k). Nothing where all
+// or none are 0.
+std::optional<double> IndexBitsOverChoose(std::span<const float> decoded);
 
 // Order-0 entropy of the symbols the codec quantized `values` to, bits per
 // element, without scales. Symbols are the levels of codecs that have a scale

@@ -21,6 +21,19 @@ std::vector<uint32_t> Read(const std::vector<uint8_t>& bytes, size_t kept) {
   IndexReader reader(bytes);
   std::vector<uint32_t> indices(kept);
   for (uint32_t& index : indices) index = reader.Next();
+  // Runs of any length give the same.
+  IndexReader by_runs(bytes);
+  std::vector<uint32_t> again(kept);
+  for (size_t i = 0, run = 0; i < kept; i += run) {
+    run = std::min(kept - i, i % 130);
+    if (run == 0) {
+      again[i] = by_runs.Next();
+      run = 1;
+    } else {
+      by_runs.Read(std::span(again).subspan(i, run));
+    }
+  }
+  EXPECT_EQ(again, indices);
   return indices;
 }
 

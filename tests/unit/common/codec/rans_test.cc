@@ -53,6 +53,17 @@ TEST(RansTest, RoundTripsAllLengthsAndLaws) {
   }
 }
 
+TEST(RansTest, GivesUpOnWhatDoesNotFit) {
+  const auto source = Geometric(50000, 0.9, 3);
+  const size_t bytes = Encode(source).size();
+  std::vector<uint8_t> target(bytes);
+  EXPECT_EQ(EncodeRans(source, target), bytes);
+  for (size_t size : {bytes - 1, bytes / 2, size_t{100}, size_t{0}}) {
+    target.resize(size);
+    EXPECT_EQ(EncodeRans(source, target), 0u) << size;
+  }
+}
+
 TEST(RansTest, ComesWithinOnePercentOfTheEntropy) {
   for (double decay : {0.5, 0.9, 0.98}) {
     const auto source = Geometric(200000, decay, 9);

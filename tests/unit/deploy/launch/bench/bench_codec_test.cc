@@ -134,6 +134,22 @@ TEST_F(MeasureTest, WithoutErrorFeedbackNothingOfItIsMeasured) {
   EXPECT_FALSE(row.residual_ratios.has_value());
 }
 
+TEST_F(MeasureTest, AddsIntegersWhereLevelsCanShareAScale) {
+  EXPECT_TRUE(Measure("terngrad", 1000).integer_add.has_value());
+  EXPECT_TRUE(Measure("terngrad:scale=shared", 1000).integer_add.has_value());
+  EXPECT_TRUE(Measure("terngrad:coding=entropy", 1000).integer_add.has_value());
+  EXPECT_FALSE(Measure("topk", 1000).integer_add.has_value());
+}
+
+TEST_F(MeasureTest, HoldsPositionsAgainstTheFewestBits) {
+  const BenchRow topk = Measure("topk:ratio=0.01", 1 << 18);
+  ASSERT_TRUE(topk.index_bits_over_choose.has_value());
+  EXPECT_GT(*topk.index_bits_over_choose, 1);
+  EXPECT_LT(*topk.index_bits_over_choose, 1.02);
+  EXPECT_FALSE(Measure("topk:ratio=1", 1000).index_bits_over_choose);
+  EXPECT_FALSE(Measure("terngrad", 1000).index_bits_over_choose);
+}
+
 TEST_F(MeasureTest, RunsOnTheForcedTargetAndPutsTheOldOneBack) {
   const std::string before = KernelTargetName();
   settings_.kernel_target = "scalar";
@@ -213,7 +229,8 @@ TEST_F(MeasureTest, JsonHasAllKeysInEveryRow) {
           "payload_bits_per_element", "entropy_bits_per_element",
           "encode_over_memcpy", "decode_add_over_axpy", "integer_add_over_axpy",
           "rel_l2", "cosine", "wrong", "cpu", "compiler", "version",
-          "residual_norm_ratio"}) {
+          "residual_norm_ratio", "index_bits_over_choose",
+          "decode_add_over_memcpy"}) {
       EXPECT_TRUE(row.contains(key)) << key;
     }
     EXPECT_EQ(row["threads"], 3);
