@@ -70,6 +70,15 @@ std::vector<std::span<float>> BlockStore::State(uint32_t block) {
   return state;
 }
 
+std::vector<std::span<const float>> BlockStore::State(uint32_t block) const {
+  const Place& place = places_.at(block);
+  std::vector<std::span<const float>> state;
+  for (const std::vector<float>& array : state_) {
+    state.push_back(std::span(array).subspan(place.offset, place.count));
+  }
+  return state;
+}
+
 std::span<const float> BlockStore::LearnedScales(uint32_t tensor) const {
   const auto found = learned_.find(tensor);
   if (found == learned_.end()) return {};

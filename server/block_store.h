@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/buffer.h"
 #include "common/base/sha256.h"
+#include "common/checkpoint/saved_state.h"
 #include "common/optimizer/optimizer.h"
 #include "common/plan/plan.h"
 
@@ -31,6 +32,7 @@ class BlockStore {
   std::span<float> MutableWeights(uint32_t block);
   // One span for each of OptimizerStateNames.
   std::vector<std::span<float>> State(uint32_t block);
+  std::vector<std::span<const float>> State(uint32_t block) const;
   // The learned scales of a tensor of which a block lies here; empty: none.
   std::span<const float> LearnedScales(uint32_t tensor) const;
 
@@ -95,6 +97,12 @@ class BlockStore {
   std::span<float> RightFactor(uint32_t block) {
     return places_.at(block).right_factor;
   }
+
+  // Everything that a store of the same job goes on from, for checkpoints.
+  std::vector<SavedTensor> Save() const;
+  // Takes it from a checkpoint, of any number of servers.
+  // Errors: as SavedState::Read; the store means nothing after one.
+  absl::Status Restore(const SavedState& saved);
 
   // Of the weights; with them, in a tensor's first block, the learned scales.
   Sha256Digest Digest(uint32_t block) const;

@@ -32,13 +32,16 @@ absl::Duration WorkersInterval(size_t workers) {
 }  // namespace
 
 Coordinator::Coordinator(const Job& job, const Plan& plan,
+                         uint64_t first_version,
                          std::function<void(const nlohmann::json&)> on_event)
     : job_(job),
       plan_(plan),
       on_event_(std::move(on_event)),
       parameters_(plan.ParameterCount()),
+      first_version_(first_version),
       ready_(job.cluster().workers()),
       progress_(job.cluster().workers()),
+      last_step_(first_version),
       bytes_sent_(job.cluster().workers()),
       bytes_received_(job.cluster().workers()),
       residual_ratios_(job.cluster().workers()),
@@ -94,6 +97,7 @@ void Coordinator::OnStart(absl::Time now) {
   started_ = now;
   workers_emitted_ = now;
   on_event_({{"event", "start"},
+             {"first_step", first_version_},
              {"steps_total", timeline_.steps_total},
              {"steps_per_epoch", timeline_.steps_per_epoch},
              {"parameters", parameters_},
@@ -217,6 +221,32 @@ absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
   return merged;
 }
 
+std::optional<double> Coordinator::AccuracyOf(uint64_t version) const {
+  const auto found = evaluations_.find(version);
+  if (found == evaluations_.end() ||
+      found->second.received < found->second.parts.size()) {
+    return std::nullopt;
+  }
+  uint64_t correct = 0;
+  uint64_t samples = 0;
+  for (const auto& part : found->second.parts) {
+    correct += part->correct();
+    samples += part->samples();
+  }
+  return Ratio(correct, samples);
+}
+
+void Coordinator::OnCheckpoint(absl::Time now, uint64_t version,
+                               const std::string& folder,
+                               const absl::Status& status) {
+  nlohmann::json event = {{"event", "checkpoint"},
+                          {"seconds", absl::ToDoubleSeconds(now - started_)},
+                          {"step", version},
+                          {"folder", folder}};
+  if (!status.ok()) event["error"] = std::string(status.message());
+  on_event_(event);
+}
+
 void Coordinator::OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye) {
   if (!goodbyes_[worker]) {
     ++goodbye_count_;
@@ -248,7 +278,8 @@ nlohmann::json Coordinator::TimesJson() const {
   wire::StepTimes sums;
   for (const auto& goodbye : goodbyes_) AddTimes(goodbye->times_total(), sums);
   return MeanTimes(
-      sums, static_cast<double>(timeline_.steps_total) * goodbyes_.size());
+      sums, static_cast<double>(timeline_.steps_total - first_version_) *
+                goodbyes_.size());
 }
 
 nlohmann::json Coordinator::Finish(absl::Time now) {
@@ -262,6 +293,7 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
     step_ns.push_back(goodbye->step_p50_ns());
   }
   std::sort(step_ns.begin(), step_ns.end());
+  const uint64_t steps = timeline_.steps_total - first_version_;
   // Blocks do not depend on the number of servers, so this does not either.
   Sha256 hash;
   for (const auto& [block, digest] : digests_)
@@ -274,6 +306,7 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
       {"workers", job_.cluster().workers()},
       {"parameters", parameters_},
       {"steps", timeline_.steps_total},
+      {"first_step", first_version_},
       {"steps_per_epoch", timeline_.steps_per_epoch},
       {"seconds", absl::ToDoubleSeconds(now - started_)},
       {"step_ms_p50",
@@ -284,8 +317,8 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
       {"test_accuracy", *test_accuracy_},
       {"wire_bytes_up", up},
       {"wire_bytes_down", down},
-      {"bits_per_element_up", BitsPerElement(up, timeline_.steps_total)},
-      {"bits_per_element_down", BitsPerElement(down, timeline_.steps_total)},
+      {"bits_per_element_up", BitsPerElement(up, steps)},
+      {"bits_per_element_down", BitsPerElement(down, steps)},
       {"time_ms", TimesJson()},
       {"weights_sha256", Hex(hash.Finish())}};
   EmitWorkers(now);

@@ -25,8 +25,9 @@ namespace terse {
 class Coordinator {
  public:
   // `on_event` receives what happens, one JSON object each: joined, ready,
-  // start, progress, workers, observation, evaluation, goodbye, finish, abort.
-  Coordinator(const Job& job, const Plan& plan,
+  // start, progress, workers, observation, evaluation, checkpoint, goodbye,
+  // finish, abort. The job starts at `first_version`.
+  Coordinator(const Job& job, const Plan& plan, uint64_t first_version,
               std::function<void(const nlohmann::json&)> on_event);
 
   // Every worker tells the size of its data; when all have, and agree, the
@@ -44,6 +45,10 @@ class Coordinator {
                             const wire::EvaluationReport& report);
   // Requires: the observation is valid.
   void OnObservation(uint64_t step, const wire::Observation& observation);
+  // The test accuracy of `version`, once every worker has evaluated it.
+  std::optional<double> AccuracyOf(uint64_t version) const;
+  void OnCheckpoint(absl::Time now, uint64_t version, const std::string& folder,
+                    const absl::Status& status);
   void OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye);
   absl::Status OnDigests(const wire::Digests& digests);
 
@@ -94,6 +99,7 @@ class Coordinator {
   const Plan& plan_;
   const std::function<void(const nlohmann::json&)> on_event_;
   const uint64_t parameters_;
+  const uint64_t first_version_;
   Timeline timeline_;
   absl::Time started_;
   absl::Time progress_emitted_ = absl::InfinitePast();

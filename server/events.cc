@@ -47,7 +47,8 @@ void Coordinator::EmitProgress(absl::Time now) {
   for (uint64_t bytes : bytes_received_) down += bytes;
   const double seconds = absl::ToDoubleSeconds(now - started_);
   // A worker counts its bytes when it reports step t, before it sends step t's.
-  const uint64_t steps_counted = std::max<uint64_t>(last_step_, 2) - 1;
+  const uint64_t steps = last_step_ - first_version_;
+  const uint64_t steps_counted = std::max<uint64_t>(steps, 2) - 1;
   nlohmann::json event = {
       {"event", "progress"},
       {"seconds", seconds},
@@ -58,11 +59,11 @@ void Coordinator::EmitProgress(absl::Time now) {
       {"learning_rate",
        LearningRate(job_.optimizer(), std::max<uint64_t>(last_step_, 1) - 1,
                     timeline_.steps_total, timeline_.steps_per_epoch)},
-      {"steps_per_second", Ratio(last_step_, seconds)},
+      {"steps_per_second", Ratio(steps, seconds)},
       {"wire_bytes_up", up},
       {"wire_bytes_down", down},
       {"bits_per_element_up", BitsPerElement(up, steps_counted)},
-      {"bits_per_element_down", BitsPerElement(down, last_step_)}};
+      {"bits_per_element_down", BitsPerElement(down, steps)}};
   if (const auto ratio = ResidualNormRatio()) {
     event["residual_norm_ratio"] = *ratio;
   }

@@ -26,14 +26,15 @@ size_t LargestPayload(const Plan& plan) {
   size_t largest = kUnadmittedPayloadBytesMax + plan.blocks.size() * 64;
   for (const BlockSpec& block : plan.blocks) {
     const TensorPlan& tensor = plan.tensors[block.tensor];
-    const Codec* codec = tensor.codec.get();
     const size_t elements = tensor.low_rank.any()
                                 ? std::max(tensor.low_rank.left_elements(),
                                            tensor.low_rank.right_elements())
                                 : block.count;
-    largest =
-        std::max(largest, codec != nullptr ? codec->MaxEncodedBytes(elements)
-                                           : elements * sizeof(float));
+    if (tensor.codec != nullptr) {
+      largest = std::max(largest, tensor.codec->MaxEncodedBytes(elements));
+    }
+    // A buffer; or what error feedback and momentum keep.
+    largest = std::max(largest, 2 * block.count * sizeof(float));
   }
   return largest;
 }
@@ -75,6 +76,11 @@ absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
   wire::Welcome welcome;
   welcome.set_rank(join.rank());
   welcome.set_job_yaml(job_yaml_);
+  welcome.set_first_version(first_version_);
+  welcome.set_resume_path(resume_folder_);
+  if (shard_checkpoints_) {
+    welcome.set_checkpoint_directory(options_.checkpoint_directory);
+  }
   Send(id, MakeMessage(wire::WELCOME, welcome));
   WelcomeWorkers();
   return absl::OkStatus();
@@ -123,6 +129,7 @@ void Server::WelcomeWorkers() {
   }
   wire::Welcome welcome;
   welcome.set_job_yaml(job_yaml_);
+  welcome.set_first_version(first_version_);
   welcome.add_shard_addresses(link_.Address());
   for (uint32_t s = 1; s < shards_.size(); ++s) {
     welcome.add_shard_addresses(peers_.at(*shards_[s]).address);

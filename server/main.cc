@@ -12,6 +12,7 @@
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
 #include "common/wire/role_link.h"
+#include "common/wire/resume.h"
 #include "common/wire/role_main.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
@@ -32,6 +33,8 @@ struct Flags {
   std::string run_dir;
   std::string report;
   std::string kernel_target;
+  std::string checkpoint_dir;
+  std::string resume = "never";
 };
 
 // Shards are the first ranks of MPI, which tells each where it and shard 0 are.
@@ -64,6 +67,7 @@ absl::Status Run(Flags flags) {
                         ExitCode::kBadCommandLine);
   }
   TERSE_RETURN_IF_ERROR(ChooseKernelTarget(flags.kernel_target));
+  StartLog(absl::StrCat("shard ", shard));
   ServerOptions options;
   options.shard = shard;
   options.coordinator_address = flags.coordinator;
@@ -78,12 +82,20 @@ absl::Status Run(Flags flags) {
         events->Write(event);
       };
     }
+    if (flags.checkpoint_dir.empty() && !flags.run_dir.empty()) {
+      flags.checkpoint_dir = flags.run_dir + "/checkpoints";
+    }
+    TERSE_ASSIGN_OR_RETURN(options.resume,
+                           ChooseResume(flags.resume, flags.checkpoint_dir));
+    TERSE_ASSIGN_OR_RETURN(options.checkpoint_directory,
+                           CheckpointDirectory(flags.checkpoint_dir));
   }
   const SystemClock clock;
   Inbox inbox(2 * kOutboxBytesMax);
+  options.background =
+      std::make_unique<ThreadBackground>([&inbox] { inbox.Wake(); });
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
                          MakeRoleLink(flags.transport, flags.listen, inbox));
-  StartLog(absl::StrCat("shard ", shard));
   spdlog::info("listening on {}, kernels for {}", link->Address(),
                KernelTargetName());
   if (!flags.port_file.empty()) {
@@ -115,6 +127,12 @@ int Main(int argc, char** argv) {
   app.add_option("--run-dir", flags.run_dir,
                  "where metrics.jsonl and report.json go");
   app.add_option("--report", flags.report, "a second place for the report");
+  app.add_option("--checkpoint-dir", flags.checkpoint_dir,
+                 "where checkpoints go; shard 0 only, which tells the others; "
+                 "else checkpoints/ in --run-dir");
+  app.add_option("--resume", flags.resume,
+                 "what to go on from: never; auto, the newest whole checkpoint "
+                 "in --checkpoint-dir if there is one; or a path; shard 0 only");
   app.add_option("--kernel-target", flags.kernel_target,
                  "instruction set of the kernels");
   app.set_version_flag("--version", TERSE_VERSION);

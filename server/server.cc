@@ -61,12 +61,15 @@ absl::Status Server::AdoptJob(Job job) {
           .observe =
               [this](uint64_t step, const wire::Observation& observation) {
                 Observe(step, observation);
-              }});
+              },
+          .opened = [this](uint64_t version) { OnVersionOpened(version); }});
   if (coordinator()) {
+    TERSE_RETURN_IF_ERROR(PrepareResume());
     coordinator_ = std::make_unique<Coordinator>(
-        *job_, *plan_,
+        *job_, *plan_, first_version_,
         options_.on_event ? options_.on_event : [](const nlohmann::json&) {});
   }
+  PrepareCheckpoints();
   for (auto& [peer, join] : std::exchange(early_joins_, {})) {
     const absl::Status joined = OnJoin(peer, join);
     if (!joined.ok()) Refuse(peer, joined);
@@ -163,6 +166,9 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
       }
       return absl::OkStatus();
     }
+    case wire::KEPT:
+    case wire::CUT:
+      return OnCheckpointFrame(worker, frame);
     case wire::GOODBYE:
       return OnGoodbye(worker, frame);
     case wire::OBSERVATION:
@@ -170,6 +176,7 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
     default:
       break;
   }
+  if (coordinator() && frame.type == wire::STOP) return OnStop(frame);
   if (coordinator() && frame.type == wire::READY) {
     TERSE_ASSIGN_OR_RETURN(const auto ready, ParseMessage<wire::Ready>(frame));
     TERSE_ASSIGN_OR_RETURN(const auto timeline,
@@ -179,8 +186,7 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
     if (options_.on_event) {
       planned.observe_every_steps = ObserveEverySteps(planned.steps_total);
     }
-    StartJob(planned);
-    return absl::OkStatus();
+    return StartJob(planned);
   }
   if (coordinator() && frame.type == wire::EVALUATION) {
     TERSE_ASSIGN_OR_RETURN(const auto report,
@@ -194,7 +200,15 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
       absl::StrCat("frame of type ", frame.type, " from a worker"));
 }
 
-void Server::StartJob(const Timeline& timeline) {
+absl::Status Server::StartJob(const Timeline& timeline) {
+  if (first_version_ > timeline.steps_total) {
+    return WithExitCode(
+        absl::InvalidArgumentError(absl::StrCat(
+            resume_folder_, " is at step ", first_version_,
+            " and the job ends at step ", timeline.steps_total,
+            ": raise train.epochs or train.steps")),
+        ExitCode::kBadJob);
+  }
   started_ = true;
   spdlog::info("started: {} steps, {} an epoch, {} blocks here",
                timeline.steps_total, timeline.steps_per_epoch,
@@ -206,8 +220,14 @@ void Server::StartJob(const Timeline& timeline) {
     start.set_observe_every_steps(timeline.observe_every_steps);
     Broadcast(MakeMessage(wire::START, start));
     coordinator_->OnStart(clock_.Now());
+    if (job_checkpoints_) {
+      job_checkpoints_->Start(clock_.Now(), timeline);
+      AnnounceCheckpoint(timeline.steps_total);
+    }
   }
+  if (!resume_folder_.empty()) return ResumeShard(timeline);
   shard_->Start(timeline);
+  return absl::OkStatus();
 }
 
 absl::Status Server::OnGoodbye(uint32_t worker, const Frame& frame) {
@@ -259,6 +279,14 @@ absl::Status Server::OnShardFrame(uint32_t shard, const Frame& frame) {
     CompleteIfDone();
     return absl::OkStatus();
   }
+  if (frame.type == wire::CHECKPOINTED && job_checkpoints_) {
+    TERSE_ASSIGN_OR_RETURN(const auto part,
+                           ParseMessage<wire::Checkpointed>(frame));
+    job_checkpoints_->OnPart(shard, frame.step, part,
+                             coordinator_->AccuracyOf(frame.step));
+    return absl::OkStatus();
+  }
+  if (frame.type == wire::STOP) return OnStop(frame);
   return absl::InvalidArgumentError(
       absl::StrCat("frame of type ", frame.type, " from a shard"));
 }
@@ -271,6 +299,9 @@ absl::Status Server::OnCoordinatorFrame(const Frame& frame) {
                              ParseMessage<wire::Welcome>(frame));
       TERSE_ASSIGN_OR_RETURN(
           Job job, ParseJob(welcome.job_yaml(), "the coordinator's job", {}));
+      options_.checkpoint_directory = welcome.checkpoint_directory();
+      resume_folder_ = welcome.resume_path();
+      first_version_ = welcome.first_version();
       return AdoptJob(std::move(job));
     }
     case wire::START: {
@@ -283,8 +314,7 @@ absl::Status Server::OnCoordinatorFrame(const Frame& frame) {
       timeline.evaluate_every_steps =
           job_->train().evaluate_every_epochs() * start.steps_per_epoch();
       timeline.observe_every_steps = start.observe_every_steps();
-      StartJob(timeline);
-      return absl::OkStatus();
+      return StartJob(timeline);
     }
     case wire::REDUCED: {
       TERSE_ASSIGN_OR_RETURN(const auto merged,
@@ -363,6 +393,7 @@ uint64_t Server::Version() const {
 
 void Server::CompleteIfDone() {
   if (ended() || !started_ || !coordinator_->Complete()) return;
+  if (job_checkpoints_ && !job_checkpoints_->final_done()) return;
   report_ = coordinator_->Finish(clock_.Now());
   Broadcast(MakeFrame(wire::FINISH, 0, 0, {}));
   Finish();
@@ -418,6 +449,7 @@ void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
 }
 
 void Server::OnTime() {
+  if (options_.background) options_.background->Poll();
   if (ended() || started_ || clock_.Now() < join_deadline_) return;
   std::vector<std::string> missing;
   for (uint32_t s = 1; s < shards_.size(); ++s) {

@@ -13,11 +13,15 @@
 #include <string>
 #include <vector>
 
+#include "common/base/background.h"
 #include "common/base/clock.h"
+#include "common/checkpoint/checkpoint.h"
 #include "common/transport/link.h"
 #include "nlohmann/json.hpp"
 #include "server/coordinator.h"
+#include "server/job_checkpoints.h"
 #include "server/shard.h"
+#include "server/shard_checkpoints.h"
 
 namespace terse {
 
@@ -40,12 +44,21 @@ struct ServerOptions {
   // Called after every frame a worker sends, from the thread that drives the
   // server; for those who measure.
   std::function<void(uint32_t frame_type, absl::Duration handled)> on_frame;
+  // Where checkpoints go, known to all shards by this name; empty: nowhere.
+  // Coordinator only.
+  std::string checkpoint_directory;
+  // What the job goes on from; nothing: from its beginning. Coordinator only.
+  std::optional<FoundCheckpoint> resume;
+  // Writes checkpoints.
+  std::unique_ptr<Background> background;
 };
 
 class Server {
  public:
   // `link` and `clock` must outlive the server.
   Server(ServerOptions options, Link& link, const Clock& clock);
+  // What is being written reads the plan.
+  ~Server() { options_.background.reset(); }
 
   // Starts joining. Errors: InvalidArgument (the job cannot be planned).
   absl::Status Start();
@@ -58,6 +71,9 @@ class Server {
 
   // Ends the job for everybody with this reason.
   void Abort(const absl::Status& reason);
+
+  // Ends the job for everybody after a checkpoint, if it keeps any.
+  void Stop(int signal);
 
   // Whether this process may end: the job has, and every peer has left.
   bool finished() const {
@@ -95,7 +111,19 @@ class Server {
   absl::Status CheckBlock(uint32_t block, bool buffer) const;
 
   void WelcomeWorkers();
-  void StartJob(const Timeline& timeline);
+  absl::Status StartJob(const Timeline& timeline);
+
+  // Checkpoints; see server_checkpoints.cc.
+  absl::Status PrepareResume();
+  absl::Status ResumeShard(const Timeline& timeline);
+  void PrepareCheckpoints();
+  void AnnounceCheckpoint(uint64_t version);
+  void OnVersionOpened(uint64_t version);
+  absl::Status OnCheckpointFrame(uint32_t worker, Frame& frame);
+  absl::Status OnStop(const Frame& frame);
+  void OnPartWritten(uint64_t version, const wire::Checkpointed& part);
+  void OnCheckpointDone(uint64_t version, const std::string& folder,
+                        const absl::Status& status);
   void Reduce(uint64_t version, const wire::BlockStatistics& part);
   void Observe(uint64_t step, const wire::Observation& observation);
   absl::Status OnObservation(std::optional<uint32_t> worker,
@@ -114,6 +142,13 @@ class Server {
   std::unique_ptr<Plan> plan_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<Coordinator> coordinator_;
+  // What the job goes on from; empty: from its beginning.
+  std::string resume_folder_;
+  uint64_t first_version_ = 0;
+  // Null without checkpoints.
+  std::unique_ptr<ShardCheckpoints> shard_checkpoints_;
+  std::unique_ptr<JobCheckpoints> job_checkpoints_;  // Coordinator only.
+  int stop_signal_ = 0;
 
   // In order, so that the simulator repeats what goes to all of them.
   std::map<PeerId, Peer> peers_;

@@ -47,6 +47,7 @@ Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
              ShardOutput output)
     : job_(job),
       plan_(plan),
+      index_(index),
       output_(std::move(output)),
       round_options_(MakeRoundOptions(job.cluster())),
       store_(job, plan, index),
@@ -86,12 +87,8 @@ void Shard::Start(const Timeline& timeline) {
   TERSE_CHECK(!started_);
   timeline_ = timeline;
   started_ = true;
-  for (uint32_t r = 0; r < rounds_.size(); ++r) OpenRound(rounds_[r], 0);
   if (bsp()) {
-    for (size_t place = 0; place < store_.blocks().size(); ++place) {
-      FinishBlock(0, place);
-    }
-    if (store_.blocks().empty()) FinishRound(0);
+    PublishFirst(0);
     return;
   }
   for (Round& round : rounds_) OpenRound(round, 1);
@@ -106,6 +103,14 @@ void Shard::Start(const Timeline& timeline) {
       }
     }
   }
+}
+
+void Shard::PublishFirst(uint64_t version) {
+  OpenRound(rounds_[0], version);
+  for (size_t place = 0; place < store_.blocks().size(); ++place) {
+    FinishBlock(0, place);
+  }
+  if (store_.blocks().empty()) FinishRound(0);
 }
 
 absl::Status Shard::OnStepReport(uint32_t worker, uint64_t step,
@@ -306,6 +311,7 @@ void Shard::FinishRound(uint32_t r) {
   OpenRound(rounds_[r], version + 1);
   if (bsp()) {
     std::fill(clocks_.begin(), clocks_.end(), version);
+    if (output_.opened) output_.opened(version + 1);
     return;
   }
   clocks_[r] = version;

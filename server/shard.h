@@ -30,6 +30,9 @@ struct ShardOutput {
   // What the shard has of its tensors after step `step`, if that is observed;
   // may be absent.
   std::function<void(uint64_t step, const wire::Observation&)> observe;
+  // The making of `version` begins: nothing of it has been sent to anybody yet.
+  // BSP only; may be empty.
+  std::function<void(uint64_t version)> opened;
 };
 
 // Whether the job's mode can do what its clipping and quantizers need.
@@ -43,6 +46,11 @@ class Shard {
 
   // Publishes version 0 to every worker.
   void Start(const Timeline& timeline);
+
+  // In place of Start: goes on from a checkpoint, which every worker is sent
+  // with what it kept. BSP only.
+  // Errors: as SavedState::Read; the shard means nothing after one.
+  absl::Status Resume(const Timeline& timeline, const SavedState& saved);
 
   // What worker `worker` sends. A push that was counted before is dropped.
   // Errors: InvalidArgument, DataLoss: the peer is broken; nothing was changed.
@@ -69,6 +77,8 @@ class Shard {
   // Steps of `worker` that this shard has applied.
   uint64_t clock(uint32_t worker) const { return clocks_[worker]; }
   const BlockStore& store() const { return store_; }
+  // The last version that all of this shard's blocks have come to.
+  uint64_t version() const;
 
  private:
   // Where a block stands in its round.
@@ -102,6 +112,10 @@ class Shard {
 
   // Identifies a reduction; `round` tells the workers' rounds apart.
   using ReductionKey = std::tuple<StatisticsKind, uint32_t, uint32_t>;
+
+  absl::Status SendKept(const SavedState& saved) const;
+  // Makes `version` the one that is published, in BSP.
+  void PublishFirst(uint64_t version);
 
   float LearningRateOf(const Round& round) const;
   bool bsp() const { return job_.cluster().mode() == Cluster::BSP; }
@@ -146,6 +160,7 @@ class Shard {
 
   const Job& job_;
   const Plan& plan_;
+  const uint32_t index_;
   const ShardOutput output_;
   const RoundOptions round_options_;
   BlockStore store_;

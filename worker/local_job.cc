@@ -71,7 +71,13 @@ class LocalJob {
     options.shard = shard;
     if (shard == 0) options.job = job_;
     options.coordinator_address = ShardAddress(0);
-    if (shard == 0) options.on_event = options_.on_event;
+    if (shard == 0) {
+      options.on_event = options_.on_event;
+      options.checkpoint_directory = options_.checkpoint_directory;
+      options.resume = options_.resume;
+    }
+    options.background = std::make_unique<ThreadBackground>(
+        [&inbox = end->inbox] { inbox.Wake(); });
     servers_.push_back(
         std::make_unique<Server>(std::move(options), *end->link, clock_));
     server_ends_.push_back(std::move(end));

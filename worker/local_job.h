@@ -5,8 +5,11 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
+#include "common/checkpoint/checkpoint.h"
 #include "nlohmann/json.hpp"
 #include "worker/session.h"
 
@@ -18,6 +21,9 @@ struct LocalJobOptions {
   std::function<void(const nlohmann::json&)> on_event;
   // Turns non-zero to stop the job; see RunEventLoop.
   const std::atomic<int>* stop = nullptr;
+  // As in ServerOptions.
+  std::string checkpoint_directory;
+  std::optional<FoundCheckpoint> resume;
 };
 
 // The report of the job. Errors: the first that any role ended with.

@@ -17,6 +17,7 @@
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
 #include "common/wire/role_link.h"
+#include "common/wire/resume.h"
 #include "common/wire/role_main.h"
 #include "worker/data/dataset.h"
 #include "worker/local_job.h"
@@ -40,6 +41,8 @@ struct Flags {
   std::string run_dir;
   std::string report;
   std::string kernel_target;
+  std::string checkpoint_dir;
+  std::string resume = "never";
 };
 
 // Networks over one data set, which the workers of a process share.
@@ -103,6 +106,13 @@ absl::Status RunMemoryJob(const Flags& flags, const std::atomic<int>& stop) {
       events->Write(event);
     };
   }
+  std::string directory = flags.checkpoint_dir;
+  if (directory.empty() && !flags.run_dir.empty()) {
+    directory = flags.run_dir + "/checkpoints";
+  }
+  TERSE_ASSIGN_OR_RETURN(options.resume, ChooseResume(flags.resume, directory));
+  TERSE_ASSIGN_OR_RETURN(options.checkpoint_directory,
+                         CheckpointDirectory(directory));
   TERSE_ASSIGN_OR_RETURN(const nlohmann::json report,
                          RunLocalJob(job, options));
   return WriteReport(report, flags.run_dir, flags.report);
@@ -129,6 +139,13 @@ int Main(int argc, char** argv) {
       ->needs(memory);
   app.add_option("--report", flags.report,
                  "a second place for the report; with --memory")
+      ->needs(memory);
+  app.add_option("--checkpoint-dir", flags.checkpoint_dir,
+                 "where checkpoints go, else checkpoints/ in --run-dir; with "
+                 "--memory")
+      ->needs(memory);
+  app.add_option("--resume", flags.resume,
+                 "never, auto or a checkpoint's path; with --memory")
       ->needs(memory);
   app.add_option("--kernel-target", flags.kernel_target,
                  "instruction set of the kernels");

@@ -36,19 +36,24 @@ absl::Status Replica::Decode(uint32_t block, float agreed_scale,
   return absl::OkStatus();
 }
 
-void Replica::Update(uint32_t block, uint64_t step, float learning_rate,
-                     std::span<float> tensor_values) {
+std::vector<std::span<float>> Replica::State(uint32_t block) {
   const BlockSpec& spec = plan_.blocks[block];
-  TERSE_CHECK(mean_.size() == spec.count);
   std::vector<std::span<float>> state;
   for (std::vector<float>& array : state_[spec.tensor]) {
     state.push_back(std::span(array).subspan(spec.first_index, spec.count));
   }
+  return state;
+}
+
+void Replica::Update(uint32_t block, uint64_t step, float learning_rate,
+                     std::span<float> tensor_values) {
+  const BlockSpec& spec = plan_.blocks[block];
+  TERSE_CHECK(mean_.size() == spec.count);
   ApplyUpdate(job_.optimizer(),
               UpdateArgsOf(job_, plan_.tensors[spec.tensor], step,
                            learning_rate, factor_),
               mean_, tensor_values.subspan(spec.first_index, spec.count),
-              state);
+              State(block));
 }
 
 }  // namespace terse

@@ -24,6 +24,9 @@ class Replica {
                       std::span<const float> basis,
                       std::span<const std::byte> payload);
 
+  // The block's optimizer state, as OptimizerStateNames, for checkpoints.
+  std::vector<std::span<float>> State(uint32_t block);
+
   // Updates the block's part of `tensor_values` by what was decoded last, as
   // the update of step `step`.
   void Update(uint32_t block, uint64_t step, float learning_rate,

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/saved_state.h"
 #include "common/config/job.h"
 #include "common/optimizer/schedule.h"
 #include "common/wire/messages.h"
@@ -44,12 +45,36 @@ std::vector<bool> BlocksOfKind(const Plan& plan, BlockKind kind) {
   return wanted;
 }
 
+// Nothing is kept before the first step.
+std::vector<bool> KeptBlocks(const Plan& plan, uint64_t first_version) {
+  std::vector<bool> wanted(plan.blocks.size());
+  for (uint32_t b = 0; b < wanted.size() && first_version > 0; ++b) {
+    wanted[b] = !KeptKinds(plan, b).empty();
+  }
+  return wanted;
+}
+
+std::vector<bool> StateBlocks(const Job& job, const Plan& plan,
+                              uint64_t first_version) {
+  std::vector<bool> wanted(plan.blocks.size());
+  if (OptimizerStateNames(job.optimizer()).empty()) return wanted;
+  for (uint32_t b = 0; b < wanted.size() && first_version > 0; ++b) {
+    wanted[b] = plan.tensors[plan.blocks[b].tensor].sum_down;
+  }
+  return wanted;
+}
+
 }  // namespace
 
-WorkerSession::Awaited::Awaited(const Plan& plan)
+WorkerSession::Awaited::Awaited(const Job& job, const Plan& plan,
+                               uint64_t first_version)
     : weights(BlocksOfKind(plan, BlockKind::kWeights)),
       buffers(BlocksOfKind(plan, BlockKind::kBuffers)),
-      shadows(BlocksOfKind(plan, BlockKind::kShadows)) {}
+      shadows(BlocksOfKind(plan, BlockKind::kShadows)),
+      kept(KeptBlocks(plan, first_version)),
+      state(StateBlocks(job, plan, first_version)) {
+  for (BlockSet* set : {&weights, &kept, &state}) set->Await(first_version);
+}
 
 WorkerSession::WorkerSession(SessionOptions options, ModelFactory make_model,
                              Link& link, const Clock& clock)
@@ -96,6 +121,13 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
       return OnSum(frame);
     case wire::BASIS:
       return OnBasis(frame);
+    case wire::KEPT:
+      return OnKept(frame);
+    case wire::STATE:
+      return OnState(frame);
+    case wire::CHECKPOINT:
+      checkpoints_.insert(frame.step);
+      return absl::OkStatus();
     case wire::MEAN_BUFFERS:
     case wire::EVALUATION_WEIGHTS:
       return OnEvaluationBlock(frame);
@@ -169,7 +201,8 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
                  });
                }});
   replica_ = std::make_unique<Replica>(*job_, *plan_);
-  awaited_ = std::make_unique<Awaited>(*plan_);
+  first_version_ = welcome.first_version();
+  awaited_ = std::make_unique<Awaited>(*job_, *plan_, first_version_);
   return absl::OkStatus();
 }
 
@@ -195,14 +228,20 @@ absl::Status WorkerSession::OnStart(const Frame& frame) {
   spdlog::info("started: {} steps of {} samples", timeline_.steps_total,
                job_->train().batch_size());
   // Other shards may have been faster than the coordinator.
-  return awaited_->weights.complete() ? OnVersion() : absl::OkStatus();
+  return OnBlockTaken();
+}
+
+absl::Status WorkerSession::TakeWeights(const Frame& frame) {
+  TERSE_RETURN_IF_ERROR(awaited_->weights.Take(frame.step, frame.block));
+  if (plan_->blocks[frame.block].shard == 0) coordinator_version_ = frame.step;
+  return absl::OkStatus();
 }
 
 absl::Status WorkerSession::OnWeights(const Frame& frame) {
   if (!awaited_) return absl::InvalidArgumentError("weights before the job");
-  TERSE_RETURN_IF_ERROR(awaited_->weights.Take(frame.step, frame.block));
+  TERSE_RETURN_IF_ERROR(TakeWeights(frame));
   const uint32_t tensor = plan_->blocks[frame.block].tensor;
-  if (plan_->tensors[tensor].sum_down && frame.step > 0) {
+  if (plan_->tensors[tensor].sum_down && frame.step > first_version_) {
     return absl::InvalidArgumentError(
         absl::StrCat("weights of ", plan_->model.tensors[tensor].name,
                      ", of which the sum of the gradients comes down"));
@@ -223,9 +262,9 @@ absl::Status WorkerSession::OnWeights(const Frame& frame) {
 
 absl::Status WorkerSession::OnSum(const Frame& frame) {
   if (!started_) return absl::InvalidArgumentError("a sum before the start");
-  TERSE_RETURN_IF_ERROR(awaited_->weights.Take(frame.step, frame.block));
+  TERSE_RETURN_IF_ERROR(TakeWeights(frame));
   const uint32_t tensor = plan_->blocks[frame.block].tensor;
-  if (!plan_->tensors[tensor].sum_down || frame.step == 0) {
+  if (!plan_->tensors[tensor].sum_down || frame.step == first_version_) {
     return absl::InvalidArgumentError(absl::StrCat(
         "sum of ", plan_->model.tensors[tensor].name, " for version ",
         frame.step, ", of which the weights come down"));
@@ -266,7 +305,7 @@ absl::Status WorkerSession::OnBasis(const Frame& frame) {
 absl::Status WorkerSession::OnBlockTaken() {
   // The step that is under way goes on by itself.
   if (!started_ || computing_) return absl::OkStatus();
-  if (awaited_->weights.complete()) return OnVersion();
+  if (awaited_->complete()) return OnVersion();
   if (!MayBeginEarly()) return absl::OkStatus();
   const uint64_t version = awaited_->weights.version();
   FinishStepTimes();
@@ -275,8 +314,13 @@ absl::Status WorkerSession::OnBlockTaken() {
 
 bool WorkerSession::MayBeginEarly() const {
   const uint64_t version = awaited_->weights.version();
-  if (!overlaps_ || version == 0 || version >= timeline_.steps_total ||
-      timeline_.EvaluatesAt(version)) {
+  if (!overlaps_ || version <= first_version_ ||
+      version >= timeline_.steps_total || timeline_.EvaluatesAt(version)) {
+    return false;
+  }
+  // What the worker keeps must be sent before the step changes it. A block of
+  // the coordinator's comes behind the word that the version is to be kept.
+  if (coordinator_version_ != version || checkpoints_.contains(version)) {
     return false;
   }
   const TensorPlan& first = plan_->tensors.front();
@@ -305,7 +349,7 @@ absl::Status WorkerSession::AwaitTensor(uint32_t tensor) {
 
 absl::Status WorkerSession::OnVersion() {
   const uint64_t version = awaited_->weights.version();
-  if (version > 0) FinishStepTimes();
+  if (version > first_version_) FinishStepTimes();
   if (!timeline_.EvaluatesAt(version)) return Proceed();
   evaluating_ = true;
   for (uint32_t t = 0; t < plan_->tensors.size(); ++t) {
@@ -374,6 +418,9 @@ absl::Status WorkerSession::RunEvaluation() {
 
 absl::Status WorkerSession::Proceed() {
   const uint64_t version = awaited_->weights.version();
+  if (checkpoints_.erase(version) > 0) {
+    TERSE_RETURN_IF_ERROR(SendKept(version));
+  }
   if (version >= timeline_.steps_total) return SayGoodbye();
   return ComputeStep(version);
 }

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,9 @@ class WorkerSession {
   // Ends the job for everybody with this reason.
   void Abort(const absl::Status& reason);
 
+  // Ends the job for everybody after a checkpoint, if it keeps any.
+  void Stop(int signal);
+
   // Whether the job has ended, well or not, and this process may.
   bool ended() const { return result_.has_value(); }
   bool finished() const { return ended() && peers_.empty(); }
@@ -89,10 +93,17 @@ class WorkerSession {
  private:
   // The blocks of one kind that a version or an evaluation waits for.
   struct Awaited {
-    explicit Awaited(const Plan& plan);
+    Awaited(const Job& job, const Plan& plan, uint64_t first_version);
+    // Nothing more is needed for the version of `weights`.
+    bool complete() const {
+      return weights.complete() && kept.complete() && state.complete();
+    }
     BlockSet weights;
     BlockSet buffers;  // Batch-norm means.
     BlockSet shadows;  // fp32 weights of quantizers that are tested with them.
+    // Of the first version, where that comes from a checkpoint.
+    BlockSet kept;
+    BlockSet state;
   };
 
   absl::Status Dispatch(PeerId peer, const Frame& frame);
@@ -100,12 +111,17 @@ class WorkerSession {
   absl::Status AdoptJob(const wire::Welcome& welcome);
   absl::Status ReadyIfWelcomed();
   absl::Status OnStart(const Frame& frame);
+  absl::Status TakeWeights(const Frame& frame);
   absl::Status OnWeights(const Frame& frame);
   absl::Status OnSum(const Frame& frame);
   absl::Status OnBasis(const Frame& frame);
   // What follows a block of the next version.
   absl::Status OnBlockTaken();
   absl::Status OnEvaluationBlock(const Frame& frame);
+  // Checkpoints; see session_checkpoints.cc.
+  absl::Status OnKept(const Frame& frame);
+  absl::Status OnState(const Frame& frame);
+  absl::Status SendKept(uint64_t version);
   absl::Status SendToShard(uint32_t shard, Frame frame);
 
   // What to do with the version that is complete: evaluate, compute, or end.
@@ -141,6 +157,12 @@ class WorkerSession {
   std::unique_ptr<Replica> replica_;
   std::unique_ptr<Awaited> awaited_;
   Timeline timeline_;
+  uint64_t first_version_ = 0;
+  std::set<uint64_t> checkpoints_;  // Versions to be kept.
+  // The last version of which a block of the coordinator's has come.
+  uint64_t coordinator_version_ = 0;
+  bool stopping_ = false;
+  absl::Time stop_deadline_;
   bool started_ = false;
   bool evaluating_ = false;
   bool overlaps_ = false;   // The network awaits its tensors one by one.

@@ -18,8 +18,22 @@ inline constexpr absl::Duration kFarewellTimeout = absl::Seconds(5);
 // How often deadlines and the stop flag are looked at.
 inline constexpr absl::Duration kTickInterval = absl::Milliseconds(100);
 
+// In the stop flag.
+inline constexpr int kSignalNumber = 0xff;
+inline constexpr int kSecondSignal = 0x100;
+
+// How long a job that was told to stop takes for its checkpoint.
+inline constexpr absl::Duration kStopTimeout = absl::Seconds(20);
+
+// The end of a job that was stopped without a checkpoint.
+inline absl::Status StoppedStatus(int signal) {
+  return WithExitCode(absl::CancelledError("stopped by a signal"),
+                      static_cast<ExitCode>(128 + (signal & kSignalNumber)));
+}
+
 // Waits for the next event, or a tick, and hands it to `role`. When `stop`
-// turns non-zero (a signal's number) the job is aborted.
+// turns non-zero (a signal's number) the job is stopped, at a second signal
+// aborted.
 template <typename Role>
 void HandleNextEvent(Role& role, Inbox& inbox, const Clock& clock,
                      const std::atomic<int>& stop) {
@@ -31,10 +45,12 @@ void HandleNextEvent(Role& role, Inbox& inbox, const Clock& clock,
   } else {
     role.OnTime();
   }
-  if (const int signal = stop.load(std::memory_order_relaxed);
-      signal != 0 && !role.ended()) {
-    role.Abort(WithExitCode(absl::CancelledError("stopped by a signal"),
-                            static_cast<ExitCode>(128 + signal)));
+  const int signal = stop.load(std::memory_order_relaxed);
+  if (signal == 0 || role.ended()) return;
+  if ((signal & kSecondSignal) == 0) {
+    role.Stop(signal);
+  } else {
+    role.Abort(StoppedStatus(signal));
   }
 }
 
@@ -43,9 +59,16 @@ template <typename Role>
 absl::Status RunEventLoop(Role& role, Inbox& inbox, const Clock& clock,
                           const std::atomic<int>& stop) {
   std::optional<absl::Time> farewell;
+  absl::Time tick = clock.Now();
   while (!role.finished()) {
-    if (role.ended() && !farewell) farewell = clock.Now() + kFarewellTimeout;
-    if (farewell && clock.Now() >= *farewell) break;
+    const absl::Time now = clock.Now();
+    if (role.ended() && !farewell) farewell = now + kFarewellTimeout;
+    if (farewell && now >= *farewell) break;
+    // Under a stream of frames too.
+    if (now >= tick) {
+      role.OnTime();
+      tick = now + kTickInterval;
+    }
     HandleNextEvent(role, inbox, clock, stop);
   }
   return role.result();

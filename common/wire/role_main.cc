@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/kernels/target.h"
+#include "common/wire/event_loop.h"
 #include "spdlog/pattern_formatter.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
@@ -23,7 +24,9 @@ namespace {
 std::atomic<int> stop_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
-void OnSignal(int signal) { stop_signal.store(signal); }
+void OnSignal(int signal) {
+  stop_signal.store(stop_signal.load() == 0 ? signal : signal | kSecondSignal);
+}
 
 absl::Status DiskError(const std::string& what, const std::string& path) {
   return WithExitCode(absl::UnavailableError(absl::StrCat(

@@ -13,7 +13,8 @@
 
 namespace terse {
 
-// Turns non-zero, to the signal's number, on SIGTERM, SIGINT or SIGHUP.
+// Turns non-zero, to the signal's number, on SIGTERM, SIGINT or SIGHUP; see
+// RunEventLoop for more than one.
 // Call once, before any thread is started.
 const std::atomic<int>& StopSignal();
 

@@ -160,6 +160,11 @@ class SimJob {
 
   // What a signal to all processes at once does.
   void Stop() {
+    if (options_.stop_with_checkpoint) {
+      for (auto& node : workers_) node.role->Stop(15);
+      for (auto& node : servers_) node.role->Stop(15);
+      return;
+    }
     stopped_ = true;
     const absl::Status reason = WithExitCode(
         absl::CancelledError("stopped by a signal"), ExitCode::kTerminated);
@@ -187,7 +192,12 @@ class SimJob {
       node.link = network_.MakeLink(Address(shard), node.sink);
       ServerOptions options;
       options.shard = shard;
-      if (shard == 0) options.job = job_;
+      if (shard == 0) {
+        options.job = job_;
+        options.checkpoint_directory = options_.checkpoint_directory;
+        options.resume = options_.resume;
+      }
+      options.background = std::make_unique<InlineBackground>();
       options.coordinator_address = Address(0);
       options.token = "token";
       options.on_event = [this](const nlohmann::json& event) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
+#include "common/checkpoint/checkpoint.h"
 #include "nlohmann/json.hpp"
 #include "proto/job.pb.h"
 #include "tests/sim/sim_model.h"
@@ -26,6 +27,11 @@ struct SimJobOptions {
   uint64_t events_max = 100'000'000;
   // When every process gets a signal; those not started yet never start.
   std::optional<absl::Duration> stop_after;
+  // The signal then asks for a checkpoint first.
+  bool stop_with_checkpoint = false;
+  // As in ServerOptions.
+  std::string checkpoint_directory;
+  std::optional<FoundCheckpoint> resume;
   // When worker 0 vanishes without a word.
   std::optional<absl::Duration> lose_worker_after;
 };

@@ -20,7 +20,7 @@ class CoordinatorTest : public testing::Test {
   CoordinatorTest()
       : job_(*ParseJob(kJob, "coordinator_test", {})),
         plan_(*MakePlan(job_)),
-        coordinator_(job_, plan_, [this](const nlohmann::json& event) {
+        coordinator_(job_, plan_, 0, [this](const nlohmann::json& event) {
           if (event["event"] == "progress") progress_.push_back(event);
         }) {
     wire::Ready ready;

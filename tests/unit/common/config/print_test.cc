@@ -97,6 +97,12 @@ cluster:
   threads_per_worker: 1
   join_timeout_seconds: 300
   device: auto
+  peer_timeout_seconds: 30
+checkpoint:
+  every_steps: 0
+  every_seconds: 300
+  keep_last: 2
+  keep_best: false
 )");
 }
 

@@ -1,0 +1,89 @@
+// What of a BlockStore is in a checkpoint; names: common/checkpoint/FORMAT.md.
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/string_view.h"
+#include "server/block_store.h"
+
+namespace terse {
+namespace {
+
+constexpr char kWeights[] = "weights";
+constexpr char kSharedScale[] = "shared_scale";
+
+std::string OptimizerKind(std::string_view state) {
+  return absl::StrCat("optimizer/", ToAbsl(state));
+}
+
+std::string LearnedName(const Plan& plan, uint32_t tensor) {
+  return absl::StrCat("learned/", plan.model.tensors[tensor].name);
+}
+
+std::string LearnedStateName(const Plan& plan, uint32_t tensor,
+                             std::string_view state) {
+  return absl::StrCat("learned_optimizer/", ToAbsl(state), "/",
+                      plan.model.tensors[tensor].name);
+}
+
+}  // namespace
+
+std::vector<SavedTensor> BlockStore::Save() const {
+  std::vector<SavedTensor> saved;
+  const std::vector<std::string_view> names =
+      OptimizerStateNames(job_.optimizer());
+  for (uint32_t id : ids_) {
+    const Place& place = places_.at(id);
+    saved.push_back(MakePiece(kWeights, plan_, id, Weights(id)));
+    for (size_t s = 0; s < state_.size(); ++s) {
+      saved.push_back(MakePiece(
+          OptimizerKind(names[s]), plan_, id,
+          std::span(state_[s]).subspan(place.offset, place.count)));
+    }
+    if (TensorOf(id).level_codec != nullptr) {
+      saved.push_back({.name = PieceName(kSharedScale, plan_, id),
+                       .shape = {1},
+                       .values = {place.shared_scale}});
+    }
+  }
+  for (const auto& [tensor, learned] : learned_) {
+    const std::vector<uint64_t> shape = {learned.scales.size()};
+    saved.push_back({LearnedName(plan_, tensor), shape, learned.scales});
+    for (size_t s = 0; s < learned.state.size(); ++s) {
+      saved.push_back({LearnedStateName(plan_, tensor, names[s]), shape,
+                       learned.state[s]});
+    }
+  }
+  return saved;
+}
+
+absl::Status BlockStore::Restore(const SavedState& saved) {
+  const std::vector<std::string_view> names =
+      OptimizerStateNames(job_.optimizer());
+  for (uint32_t id : ids_) {
+    Place& place = places_.at(id);
+    TERSE_RETURN_IF_ERROR(
+        saved.Read(PieceName(kWeights, plan_, id), MutableWeights(id)));
+    const std::vector<std::span<float>> state = State(id);
+    for (size_t s = 0; s < state.size(); ++s) {
+      TERSE_RETURN_IF_ERROR(saved.Read(
+          PieceName(OptimizerKind(names[s]), plan_, id), state[s]));
+    }
+    if (TensorOf(id).level_codec != nullptr) {
+      TERSE_RETURN_IF_ERROR(saved.Read(PieceName(kSharedScale, plan_, id),
+                                       std::span(&place.shared_scale, 1)));
+    }
+  }
+  for (auto& [tensor, learned] : learned_) {
+    TERSE_RETURN_IF_ERROR(
+        saved.Read(LearnedName(plan_, tensor), learned.scales));
+    learned.scales_before = learned.scales;
+    for (size_t s = 0; s < learned.state.size(); ++s) {
+      TERSE_RETURN_IF_ERROR(saved.Read(
+          LearnedStateName(plan_, tensor, names[s]), learned.state[s]));
+    }
+    // Of every step one.
+    learned.updates = saved.manifest().version;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace terse

@@ -1,0 +1,92 @@
+#include "server/job_checkpoints.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace terse {
+
+JobCheckpoints::JobCheckpoints(const Job& job, std::string job_yaml,
+                               std::string directory, Background& background,
+                               Done done)
+    : job_(job),
+      job_yaml_(std::move(job_yaml)),
+      directory_(std::move(directory)),
+      background_(background),
+      done_(std::move(done)) {}
+
+void JobCheckpoints::Start(absl::Time now, const Timeline& timeline) {
+  timeline_ = timeline;
+  last_begun_ = now;
+}
+
+bool JobCheckpoints::Begin(absl::Time now, uint64_t version) {
+  if (version >= timeline_.steps_total) return false;
+  const terse::Checkpoint& options = job_.checkpoint();
+  const bool due =
+      (options.every_steps() > 0 && version % options.every_steps() == 0) ||
+      (options.every_seconds() > 0 &&
+       now - last_begun_ >= absl::Seconds(options.every_seconds())) ||
+      (options.keep_best() && timeline_.EvaluatesAt(version));
+  // One at a time: a disk slower than the job must not fill the memory.
+  if (!demanded_ && (!due || under_way_ > 0)) return false;
+  demanded_ = false;
+  last_begun_ = now;
+  ++under_way_;
+  return true;
+}
+
+void JobCheckpoints::OnPart(uint32_t shard, uint64_t version,
+                            const wire::Checkpointed& part,
+                            std::optional<double> accuracy) {
+  Open& open = open_[version];
+  if (open.parts.empty()) open.parts.resize(job_.cluster().servers());
+  if (open.parts[shard]) return;
+  open.parts[shard] = part;
+  if (++open.received < open.parts.size()) return;
+  Finish(version, std::exchange(open, {}), accuracy);
+  open_.erase(version);
+}
+
+void JobCheckpoints::Finish(uint64_t version, const Open& open,
+                            std::optional<double> accuracy) {
+  const std::string folder =
+      absl::StrCat(directory_, "/", CheckpointFolderName(version));
+  CheckpointManifest manifest = {.version = version,
+                                 .servers = job_.cluster().servers(),
+                                 .workers = job_.cluster().workers(),
+                                 .job_yaml = job_yaml_,
+                                 .test_accuracy = accuracy};
+  std::string error;
+  for (const auto& part : open.parts) {
+    if (error.empty()) error = part->error();
+    for (const auto& file : part->files()) {
+      manifest.files.push_back({.name = file.name(),
+                                .bytes = file.bytes(),
+                                .crc32c = file.crc32c()});
+    }
+  }
+  auto work = [manifest = std::move(manifest), folder, error,
+               directory = directory_, keep_last = job_.checkpoint().keep_last(),
+               keep_best = job_.checkpoint().keep_best()]() -> absl::Status {
+    if (!error.empty()) {
+      return WithExitCode(absl::UnavailableError(error), ExitCode::kDisk);
+    }
+    TERSE_RETURN_IF_ERROR(WriteManifest(folder, manifest));
+    // Only now that there is a newer one.
+    RemoveOldCheckpoints(directory, manifest.version, keep_last, keep_best);
+    return absl::OkStatus();
+  };
+  background_.Run(std::move(work),
+                  [this, version, folder](const absl::Status& status) {
+                    if (version == timeline_.steps_total) {
+                      final_done_ = true;
+                    } else {
+                      --under_way_;
+                    }
+                    done_(version, folder, status);
+                  });
+}
+
+}  // namespace terse

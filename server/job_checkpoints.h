@@ -1,0 +1,74 @@
+// What the coordinator does for checkpoints: decides which versions are kept,
+// collects the shards' parts, makes them one with the manifest, and deletes old
+// ones.
+#ifndef TERSE_SERVER_JOB_CHECKPOINTS_H_
+#define TERSE_SERVER_JOB_CHECKPOINTS_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/base/background.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/plan/timeline.h"
+#include "proto/job.pb.h"
+#include "proto/wire.pb.h"
+
+namespace terse {
+
+class JobCheckpoints {
+ public:
+  // Called when the checkpoint of `version` is whole and durable in `folder`,
+  // or has failed.
+  using Done = std::function<void(uint64_t version, const std::string& folder,
+                                  const absl::Status&)>;
+
+  // `job` and `background` must outlive this.
+  JobCheckpoints(const Job& job, std::string job_yaml, std::string directory,
+                 Background& background, Done done);
+
+  void Start(absl::Time now, const Timeline& timeline);
+
+  // Whether `version` is to be kept, asked before any of it is sent; begins it.
+  // The last version always is, and is not asked for.
+  bool Begin(absl::Time now, uint64_t version);
+
+  // The next version is kept whatever else is said.
+  void DemandNext() { demanded_ = true; }
+
+  // The part of `shard`. `accuracy`: of this version, if it was evaluated.
+  void OnPart(uint32_t shard, uint64_t version,
+              const wire::Checkpointed& part, std::optional<double> accuracy);
+
+  // Whether the last version is on the disk, or could not be brought there.
+  bool final_done() const { return final_done_; }
+
+ private:
+  struct Open {
+    std::vector<std::optional<wire::Checkpointed>> parts;  // By shard.
+    uint32_t received = 0;
+  };
+  void Finish(uint64_t version, const Open& parts,
+              std::optional<double> accuracy);
+
+  const Job& job_;
+  const std::string job_yaml_;
+  const std::string directory_;
+  Background& background_;
+  const Done done_;
+  Timeline timeline_;
+  absl::Time last_begun_;
+  bool demanded_ = false;
+  bool final_done_ = false;
+  uint32_t under_way_ = 0;  // Begun, without the last version.
+  std::map<uint64_t, Open> open_;
+};
+
+}  // namespace terse
+
+#endif  // TERSE_SERVER_JOB_CHECKPOINTS_H_

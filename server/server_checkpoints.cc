@@ -1,0 +1,157 @@
+// How a server keeps checkpoints and goes on from them; the rest of Server is in
+// server.cc.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/wire/messages.h"
+#include "server/server.h"
+#include "spdlog/spdlog.h"
+
+namespace terse {
+
+absl::Status Server::PrepareResume() {
+  if (!options_.resume) return absl::OkStatus();
+  TERSE_RETURN_IF_ERROR(CheckSameJob(*job_, *options_.resume));
+  if (job_->cluster().mode() != Cluster::BSP) {
+    return WithExitCode(
+        absl::InvalidArgumentError(
+            "a job goes on from a checkpoint with cluster.mode bsp only: in "
+            "the others every worker is at a step of its own"),
+        ExitCode::kBadJob);
+  }
+  resume_folder_ = options_.resume->folder;
+  first_version_ = options_.resume->manifest.version;
+  spdlog::info("goes on from step {} in {}", first_version_, resume_folder_);
+  const uint32_t workers_before = options_.resume->manifest.workers;
+  if (workers_before != job_->cluster().workers()) {
+    spdlog::warn(
+        "the checkpoint is of {} workers and the job has {}: the residuals of "
+        "worker i go to worker i modulo {}, their sum stays; the mini-batches "
+        "are others from here on",
+        workers_before, job_->cluster().workers(), job_->cluster().workers());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::ResumeShard(const Timeline& timeline) {
+  TERSE_ASSIGN_OR_RETURN(const FoundCheckpoint checkpoint,
+                         ReadCheckpoint(resume_folder_));
+  std::optional<uint32_t> only;
+  if (checkpoint.manifest.servers == job_->cluster().servers()) {
+    only = options_.shard;
+  }
+  TERSE_ASSIGN_OR_RETURN(const SavedState saved,
+                         SavedState::Open(checkpoint, only));
+  return shard_->Resume(timeline, saved);
+}
+
+void Server::PrepareCheckpoints() {
+  if (options_.checkpoint_directory.empty() || !options_.background) return;
+  shard_checkpoints_ = std::make_unique<ShardCheckpoints>(
+      *plan_, options_.shard, job_->cluster().servers(),
+      options_.checkpoint_directory, *options_.background,
+      [this](uint64_t version, const wire::Checkpointed& part) {
+        OnPartWritten(version, part);
+      });
+  if (!coordinator()) return;
+  job_checkpoints_ = std::make_unique<JobCheckpoints>(
+      *job_, job_yaml_, options_.checkpoint_directory, *options_.background,
+      [this](uint64_t version, const std::string& folder,
+             const absl::Status& status) {
+        OnCheckpointDone(version, folder, status);
+      });
+}
+
+void Server::AnnounceCheckpoint(uint64_t version) {
+  const Frame frame = MakeFrame(wire::CHECKPOINT, version, 0, Buffer());
+  for (const std::optional<PeerId>& worker : workers_) {
+    if (worker) Send(*worker, frame);
+  }
+}
+
+void Server::OnVersionOpened(uint64_t version) {
+  if (!job_checkpoints_ || ended()) return;
+  if (job_checkpoints_->Begin(clock_.Now(), version)) {
+    AnnounceCheckpoint(version);
+  }
+}
+
+absl::Status Server::OnCheckpointFrame(uint32_t worker, Frame& frame) {
+  if (!shard_checkpoints_ || !started_) {
+    return absl::InvalidArgumentError("a checkpoint nobody asked for");
+  }
+  if (frame.type == wire::CUT) {
+    return shard_checkpoints_->OnCut(worker, frame.step, shard_->version(),
+                                     shard_->store());
+  }
+  if (frame.block >= plan_->blocks.size() ||
+      plan_->blocks[frame.block].shard != options_.shard) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("block ", frame.block, " is not one of this shard's"));
+  }
+  return shard_checkpoints_->OnKept(worker, frame.step, shard_->version(),
+                                    frame.block, std::move(frame.payload),
+                                    shard_->store());
+}
+
+void Server::OnPartWritten(uint64_t version, const wire::Checkpointed& part) {
+  if (ended()) return;
+  if (!coordinator()) {
+    Send(*coordinator_peer_, MakeMessage(wire::CHECKPOINTED, part, version));
+    return;
+  }
+  job_checkpoints_->OnPart(0, version, part, coordinator_->AccuracyOf(version));
+}
+
+void Server::OnCheckpointDone(uint64_t version, const std::string& folder,
+                              const absl::Status& status) {
+  if (ended()) return;
+  coordinator_->OnCheckpoint(clock_.Now(), version, folder, status);
+  if (status.ok()) {
+    spdlog::info("checkpoint of step {} in {}", version, folder);
+  } else {
+    spdlog::warn("no checkpoint of step {}: {}", version,
+                 std::string(status.message()));
+  }
+  const bool last = job_checkpoints_->final_done();
+  if (!status.ok() && (last || stop_signal_ != 0)) {
+    Abort(Annotate(status, absl::StrCat("no checkpoint of step ", version)));
+    return;
+  }
+  if (stop_signal_ != 0 && !last) {
+    Abort(WithExitCode(absl::CancelledError(absl::StrCat(
+                           "stopped by a signal after the checkpoint ", folder)),
+                       static_cast<ExitCode>(128 + stop_signal_)));
+    return;
+  }
+  CompleteIfDone();
+}
+
+absl::Status Server::OnStop(const Frame& frame) {
+  TERSE_ASSIGN_OR_RETURN(const auto stop, ParseMessage<wire::Stop>(frame));
+  // A peer cannot choose any exit code.
+  Stop(stop.signal() == 2 ? 2 : 15);
+  return absl::OkStatus();
+}
+
+void Server::Stop(int signal) {
+  if (ended()) return;
+  const bool keeps = started_ && shard_checkpoints_ != nullptr &&
+                     job_->cluster().mode() == Cluster::BSP;
+  if (!keeps) {
+    Abort(WithExitCode(absl::CancelledError("stopped by a signal"),
+                       static_cast<ExitCode>(128 + signal)));
+    return;
+  }
+  if (std::exchange(stop_signal_, signal) != 0) return;
+  if (coordinator()) {
+    job_checkpoints_->DemandNext();
+    return;
+  }
+  wire::Stop stop;
+  stop.set_signal(signal);
+  Send(*coordinator_peer_, MakeMessage(wire::STOP, stop));
+}
+
+}  // namespace terse

@@ -1,0 +1,142 @@
+#include "server/shard_checkpoints.h"
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace terse {
+namespace {
+
+// A worker's frames as named pieces.
+std::vector<SavedTensor> KeptTensors(const Plan& plan,
+                                     const std::map<uint32_t, Buffer>& kept) {
+  std::vector<SavedTensor> tensors;
+  for (const auto& [block, payload] : kept) {
+    const size_t count = plan.blocks[block].count;
+    std::vector<float> values(count);
+    const std::byte* source = payload.bytes().data();
+    for (const std::string_view kind : KeptKinds(plan, block)) {
+      std::memcpy(values.data(), source, count * sizeof(float));
+      source += count * sizeof(float);
+      tensors.push_back(MakePiece(kind, plan, block, values));
+    }
+  }
+  return tensors;
+}
+
+}  // namespace
+
+ShardCheckpoints::ShardCheckpoints(const Plan& plan, uint32_t shard,
+                                   uint32_t servers, std::string directory,
+                                   Background& background, Report report)
+    : plan_(plan),
+      shard_(shard),
+      servers_(servers),
+      directory_(std::move(directory)),
+      background_(background),
+      report_(std::move(report)) {
+  for (uint32_t b = 0; b < plan.blocks.size(); ++b) {
+    kept_blocks_ += plan.blocks[b].shard == shard && !KeptKinds(plan, b).empty();
+  }
+}
+
+absl::StatusOr<ShardCheckpoints::Cut*> ShardCheckpoints::CutOf(
+    uint64_t version, uint64_t current, const BlockStore& store) {
+  if (any_written_ && version <= written_) return nullptr;
+  const auto found = cuts_.find(version);
+  if (found != cuts_.end()) return &found->second;
+  if (version != current) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a checkpoint of version ", version,
+                     " begins while this shard is at ", current));
+  }
+  Cut& cut = cuts_[version];
+  cut.state = store.Save();
+  cut.kept.resize(plan_.workers);
+  cut.ended.resize(plan_.workers);
+  return &cut;
+}
+
+absl::Status ShardCheckpoints::OnKept(uint32_t worker, uint64_t version,
+                                      uint64_t current, uint32_t block,
+                                      Buffer payload, const BlockStore& store) {
+  const size_t bytes =
+      KeptKinds(plan_, block).size() * plan_.blocks[block].count * sizeof(float);
+  if (bytes == 0 || payload.size() != bytes) {
+    return absl::DataLossError(
+        absl::StrCat("what a worker keeps of block ", block, " has ",
+                     payload.size(), " bytes in place of ", bytes));
+  }
+  TERSE_ASSIGN_OR_RETURN(Cut* const cut, CutOf(version, current, store));
+  if (cut != nullptr) {
+    cut->kept[worker].try_emplace(block, std::move(payload));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ShardCheckpoints::OnCut(uint32_t worker, uint64_t version,
+                                     uint64_t current,
+                                     const BlockStore& store) {
+  TERSE_ASSIGN_OR_RETURN(Cut* const cut, CutOf(version, current, store));
+  if (cut == nullptr || cut->ended[worker]) return absl::OkStatus();
+  if (cut->kept[worker].size() != kept_blocks_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a checkpoint of version ", version, " with ",
+                     cut->kept[worker].size(), " of ", kept_blocks_,
+                     " blocks that the worker keeps"));
+  }
+  cut->ended[worker] = true;
+  if (++cut->ended_count < cut->ended.size()) return absl::OkStatus();
+  Cut complete = std::move(*cut);
+  // What a lost step left behind goes with it.
+  cuts_.erase(cuts_.begin(), cuts_.upper_bound(version));
+  written_ = version;
+  any_written_ = true;
+  Write(version, std::move(complete));
+  return absl::OkStatus();
+}
+
+void ShardCheckpoints::Write(uint64_t version, Cut complete) {
+  const auto cut = std::make_shared<Cut>(std::move(complete));
+  const auto message = std::make_shared<wire::Checkpointed>();
+  const std::string folder =
+      absl::StrCat(directory_, "/", CheckpointFolderName(version));
+  auto work = [cut, message, folder, version, &plan = plan_, shard = shard_,
+               servers = servers_]() -> absl::Status {
+    const std::map<std::string, std::string> metadata = {
+        {"step", absl::StrCat(version)}};
+    const auto write = [&](const std::string& name,
+                           const std::vector<SavedTensor>& tensors)
+        -> absl::Status {
+      TERSE_RETURN_IF_ERROR(
+          WriteTensors(folder + "/" + name, tensors, metadata));
+      TERSE_ASSIGN_OR_RETURN(const CheckpointFile file,
+                             DescribeFile(folder, name));
+      wire::Checkpointed::File& listed = *message->add_files();
+      listed.set_name(file.name);
+      listed.set_bytes(file.bytes);
+      listed.set_crc32c(file.crc32c);
+      return absl::OkStatus();
+    };
+    TERSE_RETURN_IF_ERROR(MakeFolder(folder));
+    TERSE_RETURN_IF_ERROR(write(ShardFileName(shard, servers), cut->state));
+    for (uint32_t w = 0; w < cut->kept.size(); ++w) {
+      if (cut->kept[w].empty()) continue;
+      TERSE_RETURN_IF_ERROR(
+          write(WorkerFileName(w, plan.workers, shard, servers),
+                KeptTensors(plan, cut->kept[w])));
+    }
+    return absl::OkStatus();
+  };
+  background_.Run(std::move(work),
+                  [this, version, message](const absl::Status& status) {
+                    if (!status.ok()) {
+                      message->set_error(std::string(status.message()));
+                    }
+                    report_(version, *message);
+                  });
+}
+
+}  // namespace terse

@@ -1,0 +1,104 @@
+// What a worker gives to checkpoints and takes from them; the rest of
+// WorkerSession is in session.cc.
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/checkpoint/saved_state.h"
+#include "common/wire/messages.h"
+#include "worker/session.h"
+
+namespace terse {
+namespace {
+
+// The worker's memory of what KeptKinds names, in that order.
+std::vector<std::span<float>> KeptSpans(const Plan& plan, uint32_t block,
+                                        Uplink& uplink, NetworkModel& model) {
+  const BlockSpec& spec = plan.blocks[block];
+  std::vector<std::span<float>> spans;
+  for (const std::string_view kind : KeptKinds(plan, block)) {
+    const std::span<float> values =
+        kind == "buffer"     ? model.Values(spec.tensor)
+        : kind == "residual" ? uplink.KeptOf(spec.tensor)->residual()
+                             : uplink.KeptOf(spec.tensor)->momentum();
+    spans.push_back(values.subspan(spec.first_index, spec.count));
+  }
+  return spans;
+}
+
+absl::Status CheckBytes(const Frame& frame, size_t bytes) {
+  if (frame.payload.size() == bytes) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("state of block ", frame.block,
+                                          " has ", frame.payload.size(),
+                                          " bytes in place of ", bytes));
+}
+
+}  // namespace
+
+absl::Status WorkerSession::OnKept(const Frame& frame) {
+  if (!awaited_) return absl::InvalidArgumentError("state before the job");
+  TERSE_RETURN_IF_ERROR(awaited_->kept.Take(frame.step, frame.block));
+  const std::vector<std::span<float>> spans =
+      KeptSpans(*plan_, frame.block, *uplink_, *model_);
+  const size_t bytes = plan_->blocks[frame.block].count * sizeof(float);
+  TERSE_RETURN_IF_ERROR(CheckBytes(frame, spans.size() * bytes));
+  const std::byte* source = frame.payload.bytes().data();
+  for (const std::span<float> span : spans) {
+    std::memcpy(span.data(), source, bytes);
+    source += bytes;
+  }
+  return OnBlockTaken();
+}
+
+absl::Status WorkerSession::OnState(const Frame& frame) {
+  if (!awaited_) return absl::InvalidArgumentError("state before the job");
+  TERSE_RETURN_IF_ERROR(awaited_->state.Take(frame.step, frame.block));
+  const std::vector<std::span<float>> spans = replica_->State(frame.block);
+  const size_t bytes = plan_->blocks[frame.block].count * sizeof(float);
+  TERSE_RETURN_IF_ERROR(CheckBytes(frame, spans.size() * bytes));
+  const std::byte* source = frame.payload.bytes().data();
+  for (const std::span<float> span : spans) {
+    std::memcpy(span.data(), source, bytes);
+    source += bytes;
+  }
+  return OnBlockTaken();
+}
+
+absl::Status WorkerSession::SendKept(uint64_t version) {
+  for (uint32_t b = 0; b < plan_->blocks.size(); ++b) {
+    const std::vector<std::span<float>> spans =
+        KeptSpans(*plan_, b, *uplink_, *model_);
+    if (spans.empty()) continue;
+    const size_t bytes = plan_->blocks[b].count * sizeof(float);
+    Buffer payload = Buffer::Allocate(spans.size() * bytes);
+    std::byte* target = payload.mutable_bytes().data();
+    for (const std::span<float> span : spans) {
+      std::memcpy(target, span.data(), bytes);
+      target += bytes;
+    }
+    TERSE_RETURN_IF_ERROR(
+        SendToShard(plan_->blocks[b].shard,
+                    MakeFrame(wire::KEPT, version, b, std::move(payload))));
+  }
+  for (uint32_t s = 0; s < shards_.size(); ++s) {
+    TERSE_RETURN_IF_ERROR(
+        SendToShard(s, MakeFrame(wire::CUT, version, 0, Buffer())));
+  }
+  return absl::OkStatus();
+}
+
+void WorkerSession::Stop(int signal) {
+  if (ended()) return;
+  if (!started_) {
+    Abort(WithExitCode(absl::CancelledError("stopped by a signal"),
+                       static_cast<ExitCode>(128 + signal)));
+    return;
+  }
+  wire::Stop stop;
+  stop.set_signal(signal);
+  const absl::Status sent = SendToShard(0, MakeMessage(wire::STOP, stop));
+  if (!sent.ok()) Abort(sent);
+}
+
+}  // namespace terse
