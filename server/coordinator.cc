@@ -221,6 +221,12 @@ absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
   return merged;
 }
 
+bool Coordinator::HasReported(uint32_t worker, uint64_t step) const {
+  if (step < last_step_) return true;
+  const auto found = open_steps_.find(step);
+  return found != open_steps_.end() && found->second.parts[worker].samples > 0;
+}
+
 std::optional<double> Coordinator::AccuracyOf(uint64_t version) const {
   const auto found = evaluations_.find(version);
   if (found == evaluations_.end() ||

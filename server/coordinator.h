@@ -45,6 +45,8 @@ class Coordinator {
                             const wire::EvaluationReport& report);
   // Requires: the observation is valid.
   void OnObservation(uint64_t step, const wire::Observation& observation);
+  // Whether `worker` has told its loss of step `step`.
+  bool HasReported(uint32_t worker, uint64_t step) const;
   // The test accuracy of `version`, once every worker has evaluated it.
   std::optional<double> AccuracyOf(uint64_t version) const;
   void OnCheckpoint(absl::Time now, uint64_t version, const std::string& folder,

@@ -33,6 +33,7 @@ struct Flags {
   std::string run_dir;
   std::string report;
   std::string kernel_target;
+  uint32_t peer_timeout_seconds = Cluster().peer_timeout_seconds();
   std::string checkpoint_dir;
   std::string resume = "never";
 };
@@ -75,6 +76,7 @@ absl::Status Run(Flags flags) {
   std::unique_ptr<JsonLog> events;
   if (shard == 0) {
     TERSE_ASSIGN_OR_RETURN(options.job, ReadJobFile(flags.job, {}));
+    flags.peer_timeout_seconds = options.job->cluster().peer_timeout_seconds();
     if (!flags.run_dir.empty()) {
       TERSE_ASSIGN_OR_RETURN(events,
                              JsonLog::Open(flags.run_dir + "/metrics.jsonl"));
@@ -95,7 +97,9 @@ absl::Status Run(Flags flags) {
   options.background =
       std::make_unique<ThreadBackground>([&inbox] { inbox.Wake(); });
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
-                         MakeRoleLink(flags.transport, flags.listen, inbox));
+                         MakeRoleLink(flags.transport, flags.listen,
+                                      absl::Seconds(flags.peer_timeout_seconds),
+                                      inbox));
   spdlog::info("listening on {}, kernels for {}", link->Address(),
                KernelTargetName());
   if (!flags.port_file.empty()) {
@@ -127,6 +131,8 @@ int Main(int argc, char** argv) {
   app.add_option("--run-dir", flags.run_dir,
                  "where metrics.jsonl and report.json go");
   app.add_option("--report", flags.report, "a second place for the report");
+  app.add_option("--peer-timeout-seconds", flags.peer_timeout_seconds,
+                 "after what silence a peer is lost; of shard 0 the job says");
   app.add_option("--checkpoint-dir", flags.checkpoint_dir,
                  "where checkpoints go; shard 0 only, which tells the others; "
                  "else checkpoints/ in --run-dir");

@@ -450,6 +450,7 @@ void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
 
 void Server::OnTime() {
   if (options_.background) options_.background->Poll();
+  if (started_) CheckDeadlines();
   if (ended() || started_ || clock_.Now() < join_deadline_) return;
   std::vector<std::string> missing;
   for (uint32_t s = 1; s < shards_.size(); ++s) {

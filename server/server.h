@@ -119,6 +119,7 @@ class Server {
   void PrepareCheckpoints();
   void AnnounceCheckpoint(uint64_t version);
   void OnVersionOpened(uint64_t version);
+  void CheckDeadlines();
   absl::Status OnCheckpointFrame(uint32_t worker, Frame& frame);
   absl::Status OnStop(const Frame& frame);
   void OnPartWritten(uint64_t version, const wire::Checkpointed& part);
@@ -137,6 +138,8 @@ class Server {
   Link& link_;
   const Clock& clock_;
   absl::Time join_deadline_;
+  // When the version under way was opened; BSP.
+  absl::Time version_opened_;
   std::optional<Job> job_;
   std::string job_yaml_;
   std::unique_ptr<Plan> plan_;
@@ -149,6 +152,7 @@ class Server {
   std::unique_ptr<ShardCheckpoints> shard_checkpoints_;
   std::unique_ptr<JobCheckpoints> job_checkpoints_;  // Coordinator only.
   int stop_signal_ = 0;
+  absl::Time stop_deadline_;
 
   // In order, so that the simulator repeats what goes to all of them.
   std::map<PeerId, Peer> peers_;

@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/wire/event_loop.h"
 #include "common/wire/messages.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
@@ -71,6 +73,7 @@ void Server::AnnounceCheckpoint(uint64_t version) {
 }
 
 void Server::OnVersionOpened(uint64_t version) {
+  version_opened_ = clock_.Now();
   if (!job_checkpoints_ || ended()) return;
   if (job_checkpoints_->Begin(clock_.Now(), version)) {
     AnnounceCheckpoint(version);
@@ -135,16 +138,44 @@ absl::Status Server::OnStop(const Frame& frame) {
   return absl::OkStatus();
 }
 
+void Server::CheckDeadlines() {
+  if (ended()) return;
+  const absl::Time now = clock_.Now();
+  if (stop_signal_ != 0 && now >= stop_deadline_) {
+    Abort(StoppedStatus(stop_signal_));
+    return;
+  }
+  const uint32_t seconds = job_->cluster().step_timeout_seconds();
+  if (seconds == 0 || job_->cluster().mode() != Cluster::BSP) return;
+  // The coordinator, which knows more, speaks first.
+  const absl::Duration more =
+      coordinator() ? absl::ZeroDuration() : kStopTimeout;
+  if (now - version_opened_ < absl::Seconds(seconds) + more) return;
+  std::vector<std::string> missing;
+  for (uint32_t w = 0; w < workers_.size(); ++w) {
+    if (coordinator() && !said_goodbye_[w] &&
+        !coordinator_->HasReported(w, shard_->version())) {
+      missing.push_back(RoleName(wire::Join::WORKER, w));
+    }
+  }
+  Abort(WithExitCode(
+      absl::DeadlineExceededError(absl::StrCat(
+          "step ", shard_->version(), " has not ended within ",
+          "cluster.step_timeout_seconds = ", seconds,
+          missing.empty() ? "" : ", missing: ", absl::StrJoin(missing, ", "))),
+      ExitCode::kPeerNeverCame));
+}
+
 void Server::Stop(int signal) {
   if (ended()) return;
   const bool keeps = started_ && shard_checkpoints_ != nullptr &&
                      job_->cluster().mode() == Cluster::BSP;
   if (!keeps) {
-    Abort(WithExitCode(absl::CancelledError("stopped by a signal"),
-                       static_cast<ExitCode>(128 + signal)));
+    Abort(StoppedStatus(signal));
     return;
   }
   if (std::exchange(stop_signal_, signal) != 0) return;
+  stop_deadline_ = clock_.Now() + kStopTimeout;
   if (coordinator()) {
     job_checkpoints_->DemandNext();
     return;

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -19,7 +21,9 @@
 #include "common/wire/role_link.h"
 #include "common/wire/resume.h"
 #include "common/wire/role_main.h"
+#include "spdlog/spdlog.h"
 #include "worker/data/dataset.h"
+#include "worker/evaluate.h"
 #include "worker/local_job.h"
 #include "worker/session.h"
 #include "worker/torch/threads.h"
@@ -41,7 +45,10 @@ struct Flags {
   std::string run_dir;
   std::string report;
   std::string kernel_target;
+  uint32_t peer_timeout_seconds = Cluster().peer_timeout_seconds();
   std::string checkpoint_dir;
+  std::string evaluate;
+  bool json = false;
   std::string resume = "never";
 };
 
@@ -78,7 +85,9 @@ absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop) {
   const SystemClock clock;
   Inbox inbox(2 * kOutboxBytesMax);
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
-                         MakeRoleLink(flags.transport, "", inbox));
+                         MakeRoleLink(flags.transport, "",
+                                      absl::Seconds(flags.peer_timeout_seconds),
+                                      inbox));
   WorkerSession* handler = nullptr;
   WorkerSession session(
       {.coordinator_address = flags.coordinator,
@@ -118,6 +127,29 @@ absl::Status RunMemoryJob(const Flags& flags, const std::atomic<int>& stop) {
   return WriteReport(report, flags.run_dir, flags.report);
 }
 
+absl::Status Evaluate(const Flags& flags) {
+  std::vector<std::string> passed_over;
+  TERSE_ASSIGN_OR_RETURN(const FoundCheckpoint checkpoint,
+                         FindCheckpoint(flags.evaluate, passed_over));
+  for (const std::string& line : passed_over) {
+    spdlog::warn("passed over a checkpoint: {}", line);
+  }
+  TERSE_ASSIGN_OR_RETURN(
+      const nlohmann::json result,
+      EvaluateCheckpoint(checkpoint, TorchModels(flags.data_dir)));
+  if (flags.json) {
+    std::printf("%s\n", result.dump().c_str());
+    return absl::OkStatus();
+  }
+  std::printf("%s: step %llu, test accuracy %.2f %% of %llu samples, loss %.4f\n",
+              checkpoint.folder.c_str(),
+              result["step"].get<unsigned long long>(),
+              100 * result["test_accuracy"].get<double>(),
+              result["test_samples"].get<unsigned long long>(),
+              result["test_loss"].get<double>());
+  return absl::OkStatus();
+}
+
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app("One worker of a Terse job.", kProgram);
@@ -140,6 +172,12 @@ int Main(int argc, char** argv) {
   app.add_option("--report", flags.report,
                  "a second place for the report; with --memory")
       ->needs(memory);
+  app.add_option("--peer-timeout-seconds", flags.peer_timeout_seconds,
+                 "after what silence a server is lost");
+  auto* evaluate = app.add_option("--evaluate", flags.evaluate,
+                                  "tests the network of this checkpoint");
+  app.add_flag("--json", flags.json, "of --evaluate, JSON in place of text")
+      ->needs(evaluate);
   app.add_option("--checkpoint-dir", flags.checkpoint_dir,
                  "where checkpoints go, else checkpoints/ in --run-dir; with "
                  "--memory")
@@ -151,14 +189,18 @@ int Main(int argc, char** argv) {
                  "instruction set of the kernels");
   app.set_version_flag("--version", TERSE_VERSION);
   coordinator->excludes(memory);
+  evaluate->excludes(memory)->excludes(coordinator);
   try {
     app.parse(argc, argv);
-    if (flags.transport == "mpi" && flags.coordinator.empty()) {
+    if (flags.transport == "mpi" && flags.coordinator.empty() &&
+        flags.evaluate.empty()) {
       flags.coordinator = "mpi:0";
     }
+    const bool alone = flags.memory || !flags.evaluate.empty();
     if (flags.memory == flags.job.empty() ||
-        flags.memory != flags.coordinator.empty()) {
-      throw CLI::ValidationError("give --coordinator, or --memory and --job");
+        alone != flags.coordinator.empty()) {
+      throw CLI::ValidationError(
+          "give --coordinator, --memory and --job, or --evaluate");
     }
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0
@@ -170,7 +212,9 @@ int Main(int argc, char** argv) {
   const std::atomic<int>& stop = StopSignal();
   absl::Status status = ChooseKernelTarget(flags.kernel_target);
   if (status.ok()) {
-    status = flags.memory ? RunMemoryJob(flags, stop) : RunWorker(flags, stop);
+    status = !flags.evaluate.empty() ? Evaluate(flags)
+             : flags.memory          ? RunMemoryJob(flags, stop)
+                                     : RunWorker(flags, stop);
   }
   const int code = ExitWith(kProgram, status);
   EndRoleTransport(code == 0);

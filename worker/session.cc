@@ -126,8 +126,7 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
     case wire::STATE:
       return OnState(frame);
     case wire::CHECKPOINT:
-      checkpoints_.insert(frame.step);
-      return absl::OkStatus();
+      return OnCheckpoint(frame.step);
     case wire::MEAN_BUFFERS:
     case wire::EVALUATION_WEIGHTS:
       return OnEvaluationBlock(frame);
@@ -225,6 +224,7 @@ absl::Status WorkerSession::OnStart(const Frame& frame) {
                                        start.steps_per_epoch(),
                .observe_every_steps = start.observe_every_steps()};
   started_ = true;
+  pushed_ = clock_.Now();
   spdlog::info("started: {} steps of {} samples", timeline_.steps_total,
                job_->train().batch_size());
   // Other shards may have been faster than the coordinator.
@@ -357,63 +357,6 @@ absl::Status WorkerSession::OnVersion() {
     TERSE_RETURN_IF_ERROR(uplink_->PushBuffer(version, t, model_->Values(t)));
   }
   return EvaluateIfComplete();
-}
-
-absl::Status WorkerSession::OnEvaluationBlock(const Frame& frame) {
-  if (!started_) return absl::InvalidArgumentError("evaluation before start");
-  BlockSet& set =
-      frame.type == wire::MEAN_BUFFERS ? awaited_->buffers : awaited_->shadows;
-  // The set is told its version with the first block, which may come before
-  // the weights of that version are complete.
-  if (set.version() < frame.step && timeline_.EvaluatesAt(frame.step)) {
-    set.Await(frame.step);
-  }
-  TERSE_RETURN_IF_ERROR(set.Take(frame.step, frame.block));
-  const uint32_t tensor = plan_->blocks[frame.block].tensor;
-  std::vector<float>& values = evaluation_values_[tensor];
-  values.resize(ElementCount(plan_->model.tensors[tensor].shape));
-  TERSE_RETURN_IF_ERROR(
-      DecodeFloats(*plan_, frame.block, frame.payload, values));
-  return EvaluateIfComplete();
-}
-
-absl::Status WorkerSession::EvaluateIfComplete() {
-  if (!evaluating_) return absl::OkStatus();
-  const uint64_t version = awaited_->weights.version();
-  for (BlockSet* set : {&awaited_->buffers, &awaited_->shadows}) {
-    if (set->version() < version) set->Await(version);
-    if (!set->complete()) return absl::OkStatus();
-  }
-  evaluating_ = false;
-  TERSE_RETURN_IF_ERROR(RunEvaluation());
-  return Proceed();
-}
-
-absl::Status WorkerSession::RunEvaluation() {
-  // Training goes on with the worker's own statistics and with the codes: the
-  // evaluation leaves no trace.
-  const auto swap_values = [this] {
-    for (auto& [tensor, values] : evaluation_values_) {
-      const std::span<float> current = model_->Values(tensor);
-      std::swap_ranges(values.begin(), values.end(), current.begin());
-    }
-  };
-  swap_values();
-  const uint64_t samples = model_->test_samples();
-  const uint64_t workers = job_->cluster().workers();
-  const uint64_t first = *rank_ * samples / workers;
-  const uint64_t last = (*rank_ + 1) * samples / workers;
-  const absl::StatusOr<LossSums> sums = model_->Evaluate(first, last - first);
-  swap_values();
-  if (!sums.ok()) return sums.status();
-  spdlog::info("step {}: {} of {} test samples right",
-               awaited_->weights.version(), sums->correct, sums->samples);
-  wire::EvaluationReport report;
-  report.set_loss_sum(sums->loss);
-  report.set_correct(sums->correct);
-  report.set_samples(sums->samples);
-  return SendToShard(
-      0, MakeMessage(wire::EVALUATION, report, awaited_->weights.version()));
 }
 
 absl::Status WorkerSession::Proceed() {
@@ -567,6 +510,7 @@ void WorkerSession::OnPeerLost(PeerId id, const absl::Status& reason) {
 }
 
 void WorkerSession::OnTime() {
+  if (started_) CheckDeadlines();
   if (ended() || started_ || clock_.Now() < join_deadline_) return;
   Abort(absl::DeadlineExceededError(absl::StrCat(
       "the job at ", options_.coordinator_address, " did not start within ",

@@ -119,9 +119,11 @@ class WorkerSession {
   absl::Status OnBlockTaken();
   absl::Status OnEvaluationBlock(const Frame& frame);
   // Checkpoints; see session_checkpoints.cc.
+  absl::Status OnCheckpoint(uint64_t version);
   absl::Status OnKept(const Frame& frame);
   absl::Status OnState(const Frame& frame);
   absl::Status SendKept(uint64_t version);
+  void CheckDeadlines();
   absl::Status SendToShard(uint32_t shard, Frame frame);
 
   // What to do with the version that is complete: evaluate, compute, or end.
@@ -161,7 +163,7 @@ class WorkerSession {
   std::set<uint64_t> checkpoints_;  // Versions to be kept.
   // The last version of which a block of the coordinator's has come.
   uint64_t coordinator_version_ = 0;
-  bool stopping_ = false;
+  int stop_signal_ = 0;
   absl::Time stop_deadline_;
   bool started_ = false;
   bool evaluating_ = false;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/checkpoint/saved_state.h"
+#include "common/wire/event_loop.h"
 #include "common/wire/messages.h"
 #include "worker/session.h"
 
@@ -35,6 +36,15 @@ absl::Status CheckBytes(const Frame& frame, size_t bytes) {
 }
 
 }  // namespace
+
+absl::Status WorkerSession::OnCheckpoint(uint64_t version) {
+  // The coordinator has one under way, and the last version.
+  if (checkpoints_.size() >= 4) {
+    return absl::InvalidArgumentError("too many checkpoints are asked for");
+  }
+  checkpoints_.insert(version);
+  return absl::OkStatus();
+}
 
 absl::Status WorkerSession::OnKept(const Frame& frame) {
   if (!awaited_) return absl::InvalidArgumentError("state before the job");
@@ -88,13 +98,33 @@ absl::Status WorkerSession::SendKept(uint64_t version) {
   return absl::OkStatus();
 }
 
-void WorkerSession::Stop(int signal) {
+void WorkerSession::CheckDeadlines() {
   if (ended()) return;
-  if (!started_) {
-    Abort(WithExitCode(absl::CancelledError("stopped by a signal"),
-                       static_cast<ExitCode>(128 + signal)));
+  const absl::Time now = clock_.Now();
+  if (stop_signal_ != 0 && now >= stop_deadline_) {
+    Abort(StoppedStatus(stop_signal_));
     return;
   }
+  const uint32_t seconds = job_->cluster().step_timeout_seconds();
+  // The servers, who know more, speak first.
+  if (seconds == 0 || job_->cluster().mode() != Cluster::BSP || computing_ ||
+      now - pushed_ < absl::Seconds(seconds) + 2 * kStopTimeout) {
+    return;
+  }
+  Abort(WithExitCode(
+      absl::DeadlineExceededError(absl::StrCat(
+          "version ", awaited_->weights.version(), " of the weights has not ",
+          "come within cluster.step_timeout_seconds = ", seconds)),
+      ExitCode::kPeerNeverCame));
+}
+
+void WorkerSession::Stop(int signal) {
+  if (ended() || std::exchange(stop_signal_, signal) != 0) return;
+  if (!started_) {
+    Abort(StoppedStatus(signal));
+    return;
+  }
+  stop_deadline_ = clock_.Now() + kStopTimeout;
   wire::Stop stop;
   stop.set_signal(signal);
   const absl::Status sent = SendToShard(0, MakeMessage(wire::STOP, stop));

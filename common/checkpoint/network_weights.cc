@@ -38,7 +38,7 @@ absl::StatusOr<std::vector<float>> MeanBuffer(const Plan& plan,
 }
 
 // As a shard publishes them and a worker reads them.
-absl::Status Quantize(const Job& job, const Plan& plan, const SavedState& saved,
+absl::Status QuantizeWeights(const Job& job, const Plan& plan, const SavedState& saved,
                       uint32_t tensor, std::vector<float>& weights) {
   const TensorPlan& of = plan.tensors[tensor];
   const WeightQuantizer& quantizer = *of.quantizer;
@@ -119,7 +119,8 @@ absl::StatusOr<std::vector<float>> NetworkWeights(const Job& job,
   TERSE_RETURN_IF_ERROR(saved.ReadTensor("weights", plan, tensor, weights));
   const WeightQuantizer* quantizer = plan.tensors[tensor].quantizer.get();
   if (quantizer != nullptr && !quantizer->EvaluatesWithShadow()) {
-    TERSE_RETURN_IF_ERROR(Quantize(job, plan, saved, tensor, weights));
+    TERSE_RETURN_IF_ERROR(
+        QuantizeWeights(job, plan, saved, tensor, weights));
   }
   return weights;
 }

@@ -44,9 +44,10 @@ absl::StatusOr<RoleWorld> StartRoleMpi(
 
 absl::StatusOr<std::unique_ptr<Link>> MakeRoleLink(
     const std::string& transport, const std::string& listen_address,
-    FrameSink& sink) {
+    absl::Duration peer_timeout, FrameSink& sink) {
   if (transport == "grpc") {
-    return MakeGrpcLink({.listen_address = listen_address}, sink);
+    return MakeGrpcLink(
+        {.listen_address = listen_address, .peer_timeout = peer_timeout}, sink);
   }
   TERSE_CHECK(transport == "mpi");
 #ifdef TERSE_WITH_MPI

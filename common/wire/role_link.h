@@ -23,9 +23,10 @@ absl::StatusOr<RoleWorld> StartRoleMpi(uint32_t expected_size);
 
 // `transport`: "grpc" or "mpi" (after StartRoleMpi). `listen_address`: of gRPC
 // HOST:PORT, of MPI "mpi:RANK" with the process's rank; empty: only connects.
+// gRPC loses a peer that does not answer for `peer_timeout`.
 absl::StatusOr<std::unique_ptr<Link>> MakeRoleLink(
     const std::string& transport, const std::string& listen_address,
-    FrameSink& sink);
+    absl::Duration peer_timeout, FrameSink& sink);
 
 // To be called last, when no link is left. Ends MPI, if it was started: after
 // a success together with the other processes; after a failure alone, so that

@@ -15,6 +15,11 @@ class LineTail {
   LineTail(const LineTail&) = delete;
   LineTail& operator=(const LineTail&) = delete;
 
+  // Passes over the lines that are there now.
+  void Skip() {
+    Poll([](std::string_view) {});
+  }
+
   // Calls `handle` with every line completed since the last call, without its
   // end. A file that is not there yet has no lines; the beginning of a line is
   // kept until its end is written.

@@ -15,9 +15,11 @@
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/plan/plan.h"
+#include "common/checkpoint/checkpoint.h"
 #include "deploy/launch/bench_command.h"
 #include "deploy/launch/bench_plot.h"
 #include "deploy/launch/doctor.h"
+#include "deploy/launch/export.h"
 #include "deploy/launch/inspect.h"
 #include "deploy/launch/roles.h"
 #include "deploy/launch/run.h"
@@ -32,6 +34,8 @@ struct Flags {
   BenchCodecOptions bench;
   BenchPlotOptions plot;
   DoctorOptions doctor;
+  ExportOptions exported;
+  EvalOptions eval;
   uint32_t servers = 0;
   uint32_t workers = 0;
   std::string transport;
@@ -71,6 +75,16 @@ void AddTrainOptions(CLI::App& train, Flags& flags) {
       .add_option("--report", flags.train.report_path,
                   "Writes the report here too (JSON)")
       ->type_name("FILE");
+  train
+      .add_option("--resume", flags.train.resume,
+                  "never; auto: from the newest checkpoint in --run-dir, if "
+                  "there is one; or the path of a run or checkpoint")
+      ->type_name("auto|PATH|never");
+  train
+      .add_option("--max-restarts", flags.train.restarts_max,
+                  "How often each role is started again when it is lost")
+      ->type_name("N")
+      ->capture_default_str();
   train
       .add_option("--kernel-target", flags.train.kernel_target,
                   "Instruction set of Terse's kernels; else the best here")
@@ -121,9 +135,11 @@ void AddLaunch(CLI::App& app, Flags& flags) {
 void AddInspect(CLI::App& app, Flags& flags) {
   CLI::App& inspect = *app.add_subcommand(
       "inspect", "Shows a job's parameters and what happens to each of them");
-  inspect.add_option("job", flags.train.job_path, "The job file (YAML)")
+  inspect
+      .add_option("job", flags.train.job_path,
+                  "The job file (YAML), or a checkpoint or run")
       ->required()
-      ->type_name("JOB.yaml");
+      ->type_name("JOB.yaml|CHECKPOINT");
   AddOverrides(inspect, flags);
   inspect.add_flag("--json", flags.json, "JSON in place of tables");
 }
@@ -148,9 +164,23 @@ int TrainCommand(const CLI::App& command, Flags& flags) {
   return RunTrain(options);
 }
 
+// That of a checkpoint is shown with a word about the checkpoint.
+absl::StatusOr<Job> InspectedJob(const Flags& flags) {
+  const std::string& path = flags.train.job_path;
+  if (!IsCheckpointPath(path)) return ReadJobFile(path, flags.overrides);
+  if (!flags.json) {
+    TERSE_ASSIGN_OR_RETURN(const std::string text, DescribeCheckpoint(path));
+    absl::PrintF("%s\n", text);
+  }
+  std::vector<std::string> passed_over;
+  TERSE_ASSIGN_OR_RETURN(const FoundCheckpoint checkpoint,
+                         FindCheckpoint(path, passed_over));
+  return ParseJob(checkpoint.manifest.job_yaml,
+                  checkpoint.folder + "/manifest.json", flags.overrides);
+}
+
 absl::Status Inspect(const Flags& flags) {
-  TERSE_ASSIGN_OR_RETURN(const Job job,
-                         ReadJobFile(flags.train.job_path, flags.overrides));
+  TERSE_ASSIGN_OR_RETURN(const Job job, InspectedJob(flags));
   TERSE_ASSIGN_OR_RETURN(const Plan plan, MakePlan(job));
   const std::string text =
       flags.json ? InspectJson(job, plan) : InspectText(job, plan);
@@ -261,6 +291,8 @@ int Main(int argc, char** argv) {
   AddLaunch(app, flags);
   AddRun(app, flags.run);
   AddInspect(app, flags);
+  AddEval(app, flags.eval);
+  AddExport(app, flags.exported);
   flags.bench.version = TERSE_VERSION;
   AddBenchPlot(AddBench(app, flags.bench), flags.plot);
   flags.doctor.version = TERSE_VERSION;
@@ -274,6 +306,8 @@ int Main(int argc, char** argv) {
   const CLI::App& command = *app.get_subcommands().front();
   if (command.get_name() == "doctor") return RunDoctor(flags.doctor);
   if (command.get_name() == "run") return RunOneProcess(flags.run);
+  if (command.get_name() == "eval") return RunEval(flags.eval);
+  if (command.get_name() == "export") return RunExport(flags.exported);
   if (command.get_name() == "bench") {
     const CLI::App& what = *command.get_subcommands().front();
     if (what.get_name() == "comm") return BecomeCommBench(what.remaining());

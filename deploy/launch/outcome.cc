@@ -17,6 +17,16 @@ std::string DescribeEnd(int wait_status) {
   return absl::StrCat("failed with exit code ", WEXITSTATUS(wait_status));
 }
 
+// Whether the same start may go better: not after an error in the job, its data
+// or the disk.
+bool IsLoss(int wait_status) {
+  if (WIFSIGNALED(wait_status)) return true;
+  const int code = WEXITSTATUS(wait_status);
+  return code == int(ExitCode::kFailure) ||
+         code == int(ExitCode::kPeerNeverCame) ||
+         code == int(ExitCode::kInternal);
+}
+
 }  // namespace
 
 Outcome Supervisor::MakeOutcome() const {
@@ -65,20 +75,32 @@ const Supervisor::Child& Supervisor::Origin() const {
 Outcome Supervisor::FailureOutcome() const {
   const Child& root = Origin();
   const int status = root.wait_status;
-  std::string message = absl::StrFormat(
-      "%s (%s) %s after %.1f s; the job was stopped", root.role.name,
+  const std::string loss = absl::StrFormat(
+      "%s (%s) %s after %.1f s", root.role.name,
       root.role.host.empty() ? absl::StrCat("pid ", root.process.pid)
                              : absl::StrCat("on ", root.role.host),
       DescribeEnd(status),
       std::chrono::duration<double>(root.end_time - start_time_).count());
+  std::string message = loss + "; the job was stopped";
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
     message +=
         "\nterse did not send that signal: a person did, or the kernel "
         "for want of memory (see dmesg)";
   }
   absl::StrAppend(&message, "\n", Excerpt(root), Consequences(root));
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : int(ExitCode::kFailure),
-          message};
+  Outcome outcome = {
+      .exit_code =
+          WIFEXITED(status) ? WEXITSTATUS(status) : int(ExitCode::kFailure),
+      .message = message};
+  if (IsLoss(status)) {
+    outcome.lost_role = root.role.name;
+    outcome.loss = loss;
+    const std::string words = LastWords(root);
+    if (WIFEXITED(status) && !words.empty()) {
+      absl::StrAppend(&outcome.loss, " (", words, ")");
+    }
+  }
+  return outcome;
 }
 
 Outcome Supervisor::SignalOutcome() const {

@@ -60,6 +60,21 @@ void SetThreads(const Job& job, Role& role) {
                                   threads.begin(), threads.end());
 }
 
+void AddResume(const RoleOptions& options, Role& role) {
+  if (options.resume.empty()) return;
+  std::vector<std::string>& arguments = role.process.arguments;
+  arguments.insert(arguments.end(), {"--resume", options.resume});
+}
+
+// Of shard 0 the job says.
+void AddPeerTimeout(const Job& job, std::vector<std::string>& arguments) {
+  const Cluster& cluster = job.cluster();
+  if (!cluster.has_peer_timeout_seconds()) return;
+  arguments.insert(arguments.end(),
+                   {"--peer-timeout-seconds",
+                    absl::StrCat(cluster.peer_timeout_seconds())});
+}
+
 void AddDataDirectory(const RoleOptions& options,
                       std::vector<std::string>& arguments) {
   if (options.data_directory.empty()) return;
@@ -87,6 +102,7 @@ Role CoordinatorRole(const RoleOptions& options) {
        JobFile(options), "--shard", "0", "--listen", ListenAddress(options, 0),
        "--port-file", PortFile(options.run_directory), "--run-dir",
        options.run_directory});
+  AddResume(options, role);
   role.coordinator = true;
   return role;
 }
@@ -100,12 +116,14 @@ std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,
                  {absl::StrCat(options.binary_directory, "/terse-server"),
                   "--shard", absl::StrCat(shard), "--coordinator", coordinator,
                   "--listen", ListenAddress(options, shard)}));
+    AddPeerTimeout(job, roles.back().process.arguments);
   }
   for (uint32_t rank = 0; rank < job.cluster().workers(); ++rank) {
     std::vector<std::string> arguments = {
         absl::StrCat(options.binary_directory, "/terse-worker"),
         "--coordinator", coordinator, "--rank", absl::StrCat(rank)};
     AddDataDirectory(options, arguments);
+    AddPeerTimeout(job, arguments);
     roles.push_back(MakeRole(options, "worker", rank, std::move(arguments)));
     SetThreads(job, roles.back());
   }
@@ -123,6 +141,7 @@ Role MemoryRole(const Job& job, const RoleOptions& options) {
   AddDataDirectory(options, arguments);
   Role role = MakeRole(options, "process", 0, std::move(arguments));
   SetThreads(job, role);
+  AddResume(options, role);
   role.coordinator = true;
   return role;
 }

@@ -18,6 +18,7 @@ struct RoleOptions {
   std::string run_directory;
   std::string data_directory;  // Empty: as the job says.
   std::string kernel_target;   // Empty: the best of this CPU.
+  std::string resume;          // What to go on from; empty: nothing.
   std::string token;           // Workers and shards show it when they join.
   std::vector<std::string> server_hosts;  // Of each; empty: all are here.
 };

@@ -136,6 +136,10 @@ absl::StatusOr<ProcessSpec> OneProcess::Prepare() {
     Append(spec.arguments, "--mpi-ranks",
            absl::StrCat(job_.cluster().servers() + job_.cluster().workers()));
   }
+  if (job_.cluster().has_peer_timeout_seconds() && !coordinates()) {
+    Append(spec.arguments, "--peer-timeout-seconds",
+           absl::StrCat(job_.cluster().peer_timeout_seconds()));
+  }
   Append(spec.arguments, "--kernel-target", options_.kernel_target);
   return spec;
 }
@@ -151,6 +155,7 @@ absl::StatusOr<ProcessSpec> OneProcess::Server(const std::string& binaries) {
     Append(spec.arguments, "--job", absl::StrCat(folder, "/job.yaml"));
     Append(spec.arguments, "--run-dir", folder);
     Append(spec.arguments, "--report", options_.report_path);
+    Append(spec.arguments, "--resume", options_.resume);
   }
   if (mpi()) return spec;
   if (coordinates()) {
@@ -188,7 +193,8 @@ absl::StatusOr<std::string> OneProcess::MakeRunFolder() {
   }
   TERSE_ASSIGN_OR_RETURN(
       const std::string folder,
-      MakeRunDirectory(options_.run_directory, job_.name(), absl::Now()));
+      MakeRunDirectory(options_.run_directory, job_.name(), absl::Now(),
+                       options_.resume == "auto"));
   TERSE_RETURN_IF_ERROR(
       WriteFile(absl::StrCat(folder, "/job.yaml"), PrintJob(job_)));
   TERSE_RETURN_IF_ERROR(
@@ -269,6 +275,10 @@ void AddRun(CLI::App& app, RunOptions& options) {
   run.add_option("--run-dir", options.run_directory,
                  "Server 0 keeps the run here; else runs/NAME-TIME-PID")
       ->type_name("DIR");
+  run.add_option("--resume", options.resume,
+                 "never; auto: from the newest checkpoint in --run-dir, if "
+                 "there is one; or the path of a run or checkpoint")
+      ->type_name("auto|PATH|never");
   run.add_option("--report", options.report_path,
                  "Server 0 writes the report here too (JSON)")
       ->type_name("FILE");

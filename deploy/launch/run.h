@@ -19,6 +19,7 @@ struct RunOptions {
   std::string report_path;     // Of server 0. Empty: only in the run directory.
   std::string data_directory;  // Empty: as the job says.
   std::string kernel_target;   // Empty: the best of this CPU.
+  std::string resume;          // Of server 0. Empty: never.
   bool dry_run = false;        // Prints what it would become, and ends.
   std::vector<std::string> command_line;  // For the record.
 };

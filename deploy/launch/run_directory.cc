@@ -56,7 +56,7 @@ void PointLatest(const fs::path& directory) {
 
 absl::StatusOr<std::string> MakeRunDirectory(const std::string& wanted,
                                              std::string_view name,
-                                             absl::Time now) {
+                                             absl::Time now, bool reuse) {
   const fs::path directory =
       wanted.empty() ? fs::path("runs") /
                            absl::StrCat(FileNameOf(name), "-",
@@ -65,7 +65,9 @@ absl::StatusOr<std::string> MakeRunDirectory(const std::string& wanted,
                                         "-", getpid())
                      : fs::path(wanted);
   std::error_code error;
-  if (fs::exists(directory, error) && !fs::is_empty(directory, error)) {
+  const bool filled =
+      fs::exists(directory, error) && !fs::is_empty(directory, error);
+  if (filled && !(reuse && fs::exists(directory / "job.yaml", error))) {
     return WithExitCode(
         absl::AlreadyExistsError(absl::StrCat(
             "--run-dir ", directory.string(),

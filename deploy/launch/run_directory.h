@@ -13,11 +13,13 @@ namespace terse {
 // Makes a run directory with an empty logs/ in it and returns its path.
 // `wanted`: the directory; empty: runs/<name>-<UTC time>-<pid>, to which
 // runs/latest then points. Letters of `name` that do not suit a file name
-// become dashes.
-// Errors: exit code 2 (`wanted` holds something already), 74 (cannot be made).
+// become dashes. `reuse`: a run in it goes on.
+// Errors: exit code 2 (`wanted` holds something already, or to reuse something
+// that is no run), 74 (cannot be made).
 absl::StatusOr<std::string> MakeRunDirectory(const std::string& wanted,
                                              std::string_view name,
-                                             absl::Time now);
+                                             absl::Time now,
+                                             bool reuse = false);
 
 // Writes `text` to `path`, whole or not at all. A path that is no ordinary file
 // (/dev/stdout) is written to, not replaced.

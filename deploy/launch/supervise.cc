@@ -81,12 +81,16 @@ std::vector<std::string> LastLines::Lines() const {
   return lines;
 }
 
-Supervisor::Supervisor(Milliseconds grace, Say say)
-    : grace_(grace), say_(std::move(say)), start_time_(steady_clock::now()) {}
+Supervisor::Supervisor(Milliseconds grace, Milliseconds failure_grace, Say say)
+    : grace_(grace),
+      failure_grace_(std::min(grace, failure_grace)),
+      say_(std::move(say)),
+      start_time_(steady_clock::now()) {}
 
 absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Create(
-    Milliseconds grace, Say say) {
-  std::unique_ptr<Supervisor> supervisor(new Supervisor(grace, std::move(say)));
+    Milliseconds grace, Say say, Milliseconds failure_grace) {
+  std::unique_ptr<Supervisor> supervisor(
+      new Supervisor(grace, failure_grace, std::move(say)));
   TERSE_RETURN_IF_ERROR(supervisor->OpenSignals());
   return supervisor;
 }
@@ -162,7 +166,8 @@ void Supervisor::KillAll(int signal) {
 void Supervisor::Stop(Cause cause) {
   if (cause_ != Cause::kNone) return;
   cause_ = cause;
-  kill_time_ = steady_clock::now() + grace_;
+  kill_time_ = steady_clock::now() +
+               (cause == Cause::kRoleFailed ? failure_grace_ : grace_);
   AskAllToEnd();
 }
 

@@ -47,6 +47,10 @@ class LastLines {
 struct Outcome {
   int exit_code = 0;
   std::string message;  // Why, over several lines; empty if all went well.
+  // The role that was lost (killed, crashed, hung, cut off) and what came to
+  // it, in one line; empty where another start would end the same way.
+  std::string lost_role;
+  std::string loss;
 };
 
 class Supervisor {
@@ -64,8 +68,10 @@ class Supervisor {
   // Takes over SIGINT, SIGTERM, SIGHUP and SIGQUIT (those that are not ignored)
   // and SIGCHLD of this thread until it is destroyed. `grace` is the time
   // between SIGTERM and SIGKILL.
-  static absl::StatusOr<std::unique_ptr<Supervisor>> Create(Milliseconds grace,
-                                                            Say say);
+  // After a role has failed the others, who know, get `failure_grace` of it.
+  static absl::StatusOr<std::unique_ptr<Supervisor>> Create(
+      Milliseconds grace, Say say,
+      Milliseconds failure_grace = Milliseconds::max());
   // Kills and reaps whatever still runs.
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
@@ -98,7 +104,7 @@ class Supervisor {
     SteadyTime end_time;
   };
 
-  Supervisor(Milliseconds grace, Say say);
+  Supervisor(Milliseconds grace, Milliseconds failure_grace, Say say);
   absl::Status OpenSignals();
   bool AnyRuns() const;
   void Stop(Cause cause);
@@ -122,6 +128,7 @@ class Supervisor {
   std::string Excerpt(const Child& child) const;
 
   const Milliseconds grace_;
+  const Milliseconds failure_grace_;  // At most grace_.
   const Say say_;
   Tee tee_;
   const SteadyTime start_time_;

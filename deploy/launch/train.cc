@@ -2,10 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -14,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/base/string_view.h"
+#include "common/checkpoint/checkpoint.h"
 #include "common/config/job.h"
 #include "common/plan/plan.h"
 #include "deploy/launch/inspect.h"
@@ -35,6 +39,13 @@ using Milliseconds = Supervisor::Milliseconds;
 // looks a second at the metrics are more than an eye can use.
 constexpr Milliseconds kStartPeriod(10);
 constexpr Milliseconds kRunPeriod(100);
+
+// Before a role is started again: the first time, and at most.
+constexpr Milliseconds kBackOffFirst(200);
+constexpr Milliseconds kBackOffMax(30'000);
+
+// For those that know that another role was lost.
+constexpr Milliseconds kFailureGrace(2'000);
 
 std::string CountOf(uint32_t count, const char* noun) {
   return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
@@ -67,6 +78,9 @@ class TrainRun {
   absl::StatusOr<int> Run();
 
  private:
+  absl::StatusOr<Outcome> RunOnce();
+  // Whether the job is to be started again after this; says so.
+  bool Restarts(const Outcome& outcome);
   absl::StatusOr<Milliseconds> Tick();
   absl::Status StartOthersWhenReady();
   absl::Status Start(const Role& role) {
@@ -78,7 +92,7 @@ class TrainRun {
   }
 
   const Job job_;
-  const RoleOptions roles_;
+  RoleOptions roles_;
   const std::optional<RemoteHosts> hosts_;
   const TrainOptions& options_;
   const steady_clock::time_point start_ = steady_clock::now();
@@ -87,6 +101,8 @@ class TrainRun {
   LineTail metrics_;
   std::unique_ptr<Supervisor> supervisor_;
   bool all_started_ = false;
+  double attempt_seconds_ = 0;  // When this attempt began.
+  std::map<std::string, uint32_t> restarts_;  // By role.
 };
 
 absl::StatusOr<int> TrainRun::Run() {
@@ -96,11 +112,42 @@ absl::StatusOr<int> TrainRun::Run() {
                             CountOf(cluster.workers(), "worker"),
                             IsMemory(job_) ? " in one process" : " over gRPC",
                             "; files in ", roles_.run_directory, "/"));
+  metrics_.Skip();
+  while (true) {
+    TERSE_ASSIGN_OR_RETURN(const Outcome outcome, RunOnce());
+    printer_.Clear();
+    if (outcome.exit_code == 0) break;
+    if (Restarts(outcome)) continue;
+    printer_.Say(absl::StrCat("terse: ", outcome.message));
+    std::vector<std::string> passed_over;
+    const std::string folder =
+        absl::StrCat(roles_.run_directory, "/checkpoints");
+    if (const auto checkpoint = NewestCheckpoint(folder, passed_over)) {
+      printer_.Say(absl::StrFormat(
+          "terse: it can go on from step %d: terse train %s --resume %s",
+          checkpoint->manifest.version, options_.job_path,
+          roles_.run_directory));
+    }
+    return outcome.exit_code;
+  }
+  TERSE_RETURN_IF_ERROR(Finish());
+  return 0;
+}
+
+absl::StatusOr<Outcome> TrainRun::RunOnce() {
+  attempt_seconds_ = NowSeconds();
+  all_started_ = false;
+  std::error_code error;
+  std::filesystem::remove(PortFile(roles_.run_directory), error);
+  supervisor_.reset();
   TERSE_ASSIGN_OR_RETURN(
       supervisor_,
-      Supervisor::Create(options_.grace, [this](std::string_view line) {
-        printer_.Say(absl::StrCat("terse: ", ToAbsl(line)));
-      }));
+      Supervisor::Create(
+          options_.grace,
+          [this](std::string_view line) {
+            printer_.Say(absl::StrCat("terse: ", ToAbsl(line)));
+          },
+          options_.restarts_max > 0 ? kFailureGrace : options_.grace));
   if (options_.tee) {
     supervisor_->set_tee([this](const Role& role, std::string_view line) {
       printer_.Say(TeeLine(role, line));
@@ -110,18 +157,28 @@ absl::StatusOr<int> TrainRun::Run() {
     all_started_ = true;
     TERSE_RETURN_IF_ERROR(supervisor_->Start(MemoryRole(job_, roles_)));
   } else {
-    state_.servers = cluster.servers();
-    state_.workers = cluster.workers();
+    state_.servers = job_.cluster().servers();
+    state_.workers = job_.cluster().workers();
     TERSE_RETURN_IF_ERROR(Start(CoordinatorRole(roles_)));
   }
-  const Outcome outcome = supervisor_->Run([this] { return Tick(); });
-  printer_.Clear();
-  if (outcome.exit_code != 0) {
-    printer_.Say(absl::StrCat("terse: ", outcome.message));
-    return outcome.exit_code;
-  }
-  TERSE_RETURN_IF_ERROR(Finish());
-  return 0;
+  return supervisor_->Run([this] { return Tick(); });
+}
+
+bool TrainRun::Restarts(const Outcome& outcome) {
+  if (outcome.lost_role.empty()) return false;
+  const uint32_t restarts = restarts_[outcome.lost_role];
+  if (restarts >= options_.restarts_max) return false;
+  ++restarts_[outcome.lost_role];
+  const Milliseconds wait =
+      std::min(kBackOffMax, kBackOffFirst * (1 << std::min(restarts, 10u)));
+  printer_.Say(absl::StrFormat(
+      "terse: %s; the job goes on from its last checkpoint in %.1f s (restart "
+      "%d of %d of this role)",
+      outcome.loss, std::chrono::duration<double>(wait).count(), restarts + 1,
+      options_.restarts_max));
+  std::this_thread::sleep_for(wait);
+  roles_.resume = "auto";
+  return true;
 }
 
 absl::StatusOr<Milliseconds> TrainRun::Tick() {
@@ -143,7 +200,8 @@ absl::Status TrainRun::StartOthersWhenReady() {
   const absl::StatusOr<std::string> address =
       ReadFile(PortFile(roles_.run_directory));
   if (!address.ok()) {
-    if (NowSeconds() < job_.cluster().join_timeout_seconds()) {
+    if (NowSeconds() - attempt_seconds_ <
+        job_.cluster().join_timeout_seconds()) {
       return absl::OkStatus();
     }
     return WithExitCode(
@@ -238,6 +296,13 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
             options.job_path)),
         ExitCode::kBadCommandLine);
   }
+  if (options.resume == "auto" && options.run_directory.empty()) {
+    return WithExitCode(
+        absl::InvalidArgumentError(
+            "--resume auto goes on in a run directory: give --run-dir, or "
+            "--resume with the path of a run or checkpoint"),
+        ExitCode::kBadCommandLine);
+  }
   // Nothing starts for a job whose model does not fit together.
   TERSE_ASSIGN_OR_RETURN(const Plan plan, MakePlan(job));
   TERSE_RETURN_IF_ERROR(CheckDataDirectory(options.data_directory));
@@ -265,7 +330,9 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
   const absl::Time now = absl::Now();
   TERSE_ASSIGN_OR_RETURN(
       roles.run_directory,
-      MakeRunDirectory(options.run_directory, job.name(), now));
+      MakeRunDirectory(options.run_directory, job.name(), now,
+                       options.resume == "auto"));
+  if (options.resume != "never") roles.resume = options.resume;
   TERSE_RETURN_IF_ERROR(
       WriteFile(absl::StrCat(roles.run_directory, "/job.yaml"), PrintJob(job)));
   if (hosts) hosts->set_run_directory(roles.run_directory);

@@ -3,6 +3,7 @@
 #define TERSE_DEPLOY_LAUNCH_TRAIN_H_
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,10 @@ struct TrainOptions {
   std::string report_path;             // Empty: only in the run directory.
   std::string data_directory;          // Empty: as the job says.
   std::string kernel_target;           // Empty: the best of this CPU.
+  std::string resume = "never";        // Or "auto", or a path.
+  // How often each role is started again when it is lost; the whole job then
+  // goes on from its last checkpoint.
+  uint32_t restarts_max = 3;
   std::chrono::milliseconds grace{30'000};
   // `terse launch`: where the roles go; no file: all of them run here.
   std::string hostfile;

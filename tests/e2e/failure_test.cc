@@ -54,7 +54,7 @@ TEST_F(LongJob, ASignalStopsAJobInOneProcessToo) {
 }
 
 TEST_F(LongJob, AKilledWorkerTakesItDownAndIsNamed) {
-  const auto command = Start();
+  const auto command = Start({"--max-restarts", "0"});
   const auto workers = ProcessesWith(mark_, "--rank 1");
   ASSERT_EQ(workers.size(), 1);
   kill(workers[0], SIGKILL);
@@ -68,7 +68,7 @@ TEST_F(LongJob, AKilledWorkerTakesItDownAndIsNamed) {
 }
 
 TEST_F(LongJob, AKilledServerTakesItDownAndIsNamed) {
-  const auto command = Start({"--servers", "2"});
+  const auto command = Start({"--servers", "2", "--max-restarts", "0"});
   const auto servers = ProcessesWith(mark_, "--shard 1");
   ASSERT_EQ(servers.size(), 1);
   kill(servers[0], SIGSEGV);

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/saved_state.h"
 #include "common/config/job.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -89,6 +90,7 @@ class ResumeTest : public testing::TestWithParam<Method> {
                    std::optional<absl::Duration> stop = std::nullopt) {
     SimJobOptions options;
     options.network.seed = seed;
+    options.tick_ms = 1;  // So that nothing due waits for the disk.
     options.checkpoint_directory = Directory();
     options.resume = std::move(resume);
     options.stop_after = stop;
@@ -162,7 +164,8 @@ TEST_F(StopTest, ADamagedCheckpointIsPassedOver) {
   file.seekg(-3, std::ios::end);
   const char changed = file.get() ^ 1;
   file.seekp(-3, std::ios::end);
-  file.put(changed).close();
+  file.put(changed);
+  file.close();
   std::vector<std::string> passed_over;
   const auto found = NewestCheckpoint(Directory(), passed_over);
   ASSERT_TRUE(found.has_value());

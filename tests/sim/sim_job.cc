@@ -22,11 +22,11 @@ class DirectSink final : public FrameSink {
  public:
   void set_role(Role* role) { role_ = role; }
   absl::Status OnFrame(PeerId peer, Frame frame) override {
-    role_->OnFrame(peer, std::move(frame));
+    if (role_ != nullptr) role_->OnFrame(peer, std::move(frame));
     return absl::OkStatus();
   }
   void OnPeerLost(PeerId peer, const absl::Status& reason) override {
-    role_->OnPeerLost(peer, reason);
+    if (role_ != nullptr) role_->OnPeerLost(peer, reason);
   }
 
  private:
@@ -103,6 +103,9 @@ class SimJob {
         workers_[0].link.reset();
       });
     }
+    if (options_.loss) {
+      network_.Schedule(options_.loss->after, [this] { Lose(); });
+    }
     const absl::Time begin = network_.clock().Now();
     const absl::Time deadline = begin + options_.time_max;
     uint64_t events = 0;
@@ -125,7 +128,7 @@ class SimJob {
     result_.seconds = absl::ToDoubleSeconds(network_.clock().Now() - begin);
     for (auto& node : servers_) AddResult(node);
     for (auto& node : workers_) AddResult(node);
-    if (servers_[0].started) result_.report = servers_[0].role->report();
+    if (servers_[0].started && !servers_[0].lost) result_.report = servers_[0].role->report();
     for (auto& node : workers_) {
       if (!node.started || node.role->model() == nullptr) continue;
       result_.worker_sha256.push_back(DigestOf(job_, *node.role->model()));
@@ -158,11 +161,31 @@ class SimJob {
     if (node.started && !node.lost) result_.status.Update(node.role->result());
   }
 
+  template <typename Node>
+  void LoseNode(Node& node) {
+    node.lost = true;
+    node.sink.set_role(nullptr);
+    if (!options_.loss->silent) node.link.reset();
+  }
+
+  void Lose() {
+    const uint32_t process = options_.loss->process;
+    if (process < servers_.size()) {
+      LoseNode(servers_[process]);
+    } else {
+      LoseNode(workers_[process - servers_.size()]);
+    }
+  }
+
   // What a signal to all processes at once does.
   void Stop() {
     if (options_.stop_with_checkpoint) {
-      for (auto& node : workers_) node.role->Stop(15);
-      for (auto& node : servers_) node.role->Stop(15);
+      for (auto& node : workers_) {
+        if (node.started) node.role->Stop(15);
+      }
+      for (auto& node : servers_) {
+        if (node.started) node.role->Stop(15);
+      }
       return;
     }
     stopped_ = true;
@@ -187,8 +210,8 @@ class SimJob {
 
   void AddServer(uint32_t shard) {
     network_.Schedule(StartDelay(), [this, shard] {
-      if (stopped_) return;
       Node<Server>& node = servers_[shard];
+      if (stopped_ || node.lost) return;
       node.link = network_.MakeLink(Address(shard), node.sink);
       ServerOptions options;
       options.shard = shard;
@@ -209,14 +232,14 @@ class SimJob {
       node.started = true;
       const absl::Status started = node.role->Start();
       if (!started.ok()) node.role->Abort(started);
-      Tick(*node.role);
+      Tick(node);
     });
   }
 
   void AddWorker(uint32_t rank) {
     network_.Schedule(StartDelay(), [this, rank] {
-      if (stopped_) return;
       Node<WorkerSession>& node = workers_[rank];
+      if (stopped_ || node.lost) return;
       node.link = network_.MakeLink("", node.sink);
       SessionOptions options;
       options.coordinator_address = Address(0);
@@ -231,7 +254,7 @@ class SimJob {
       node.sink.set_role(node.role.get());
       node.started = true;
       node.role->Start();
-      Tick(*node.role);
+      Tick(node);
     });
   }
 
@@ -242,6 +265,7 @@ class SimJob {
         std::make_unique<SimModel>(job, plan, worker, options_.model),
         [this, worker](uint64_t step) {
           steps_[worker] = step;
+          ++result_.steps;
           const uint64_t slowest =
               *std::min_element(steps_.begin(), steps_.end());
           result_.lead_max = std::max(result_.lead_max, step - slowest);
@@ -249,11 +273,13 @@ class SimJob {
         });
   }
 
-  template <typename Role>
-  void Tick(Role& role) {
-    role.OnTime();
-    if (role.ended()) return;
-    network_.Schedule(absl::Seconds(1), [this, &role] { Tick(role); });
+  template <typename Node>
+  void Tick(Node& node) {
+    if (node.lost) return;
+    node.role->OnTime();
+    if (node.role->ended()) return;
+    network_.Schedule(absl::Milliseconds(options_.tick_ms),
+                      [this, &node] { Tick(node); });
   }
 
   const Job& job_;

@@ -25,6 +25,7 @@ struct SimJobOptions {
   // Simulated time after which a job that has not ended is stuck.
   absl::Duration time_max = absl::Hours(24);
   uint64_t events_max = 100'000'000;
+  int tick_ms = 1000;  // Between two looks at deadlines.
   // When every process gets a signal; those not started yet never start.
   std::optional<absl::Duration> stop_after;
   // The signal then asks for a checkpoint first.
@@ -34,6 +35,13 @@ struct SimJobOptions {
   std::optional<FoundCheckpoint> resume;
   // When worker 0 vanishes without a word.
   std::optional<absl::Duration> lose_worker_after;
+  // One process, servers first, then workers, that is lost.
+  struct Loss {
+    uint32_t process = 0;
+    absl::Duration after;
+    bool silent = false;  // It stands still and nobody is told.
+  };
+  std::optional<Loss> loss;
 };
 
 struct SimJobResult {
@@ -41,6 +49,7 @@ struct SimJobResult {
   nlohmann::json report;
   std::vector<nlohmann::json> events;
   uint64_t frames = 0;
+  uint64_t steps = 0;  // Of all workers.
   // By worker: as weights_sha256, of the values its network ended with.
   std::vector<std::string> worker_sha256;
   // The largest number of steps by which a worker began ahead of the slowest.

@@ -116,9 +116,12 @@ class SimLink final : public Link {
       sink_.OnPeerLost(peer, reason);
       return;
     }
-    network_.Schedule(absl::Milliseconds(10), [this, peer, address, deadline] {
-      TryConnect(peer, address, deadline);
-    });
+    network_.Schedule(absl::Milliseconds(10),
+                      [this, alive = std::weak_ptr<bool>(alive_), peer, address,
+                       deadline] {
+                        if (alive.expired()) return;
+                        TryConnect(peer, address, deadline);
+                      });
   }
 
   void LosePeer(const Connection& connection, const absl::Status& reason) {
@@ -136,6 +139,8 @@ class SimLink final : public Link {
   FrameSink& sink_;
   LinkCounters counters_;
   std::map<PeerId, Connection> peers_;
+  // Gone with the link, which may be lost while it still connects.
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 std::unique_ptr<Link> SimNetwork::MakeLink(const std::string& address,

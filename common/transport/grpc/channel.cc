@@ -18,11 +18,11 @@ namespace {
 
 using Argument = std::pair<const char*, int>;
 
-// A peer that has vanished without a word is noticed after 20 s of silence and
-// 60 s without an answer, long enough for an answer behind 7 MB in the socket
-// buffers of a 1 Mbit/s wire.
-constexpr int kKeepaliveTimeMs = 20'000;
-constexpr int kKeepaliveTimeoutMs = 60'000;
+// A peer that has vanished without a word is asked after a quarter of the
+// timeout; the rest is for the answer.
+int KeepaliveTimeMs(absl::Duration peer_timeout) {
+  return static_cast<int>(absl::ToInt64Milliseconds(peer_timeout / 4));
+}
 
 // What may be under way on a stream before its reader has taken it: 32 MiB are
 // the product of 10 Gbit/s and 27 ms.
@@ -37,10 +37,11 @@ constexpr int kWriteBufferBytes = 1 << 20;
 // Reachable, so that no leak checker takes it for a leak.
 std::atomic<std::shared_ptr<grpc::Channel>*> kept_channel{nullptr};
 
-std::vector<Argument> CommonArguments() {
+std::vector<Argument> CommonArguments(absl::Duration peer_timeout) {
+  const int time_ms = KeepaliveTimeMs(peer_timeout);
   return {
-      {GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs},
-      {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs},
+      {GRPC_ARG_KEEPALIVE_TIME_MS, time_ms},
+      {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 3 * time_ms},
       {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0},
       {GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0},
       {GRPC_ARG_HTTP2_BDP_PROBE, 0},
@@ -54,9 +55,10 @@ std::vector<Argument> CommonArguments() {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
+                                           absl::Duration peer_timeout) {
   grpc::ChannelArguments arguments;
-  for (const auto& [name, value] : CommonArguments()) {
+  for (const auto& [name, value] : CommonArguments(peer_timeout)) {
     arguments.SetInt(name, value);
   }
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -79,15 +81,16 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   return channel;
 }
 
-void ConfigureServer(grpc::ServerBuilder& builder) {
-  for (const auto& [name, value] : CommonArguments()) {
+void ConfigureServer(absl::Duration peer_timeout,
+                     grpc::ServerBuilder& builder) {
+  for (const auto& [name, value] : CommonArguments(peer_timeout)) {
     builder.AddChannelArgument(name, value);
   }
   // Otherwise two servers would share a port, and each get half the workers.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-      kKeepaliveTimeMs / 2);
+      KeepaliveTimeMs(peer_timeout) / 2);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
 }
 

@@ -9,15 +9,18 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
+
 namespace terse {
 
 // A message holds chunk_bytes; more than this is no message of ours.
 inline constexpr size_t kMessageBytesMax = size_t{64} << 20;
 
 // A connection of its own, however many channels have the same address.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
+                                           absl::Duration peer_timeout);
 
-void ConfigureServer(grpc::ServerBuilder& builder);
+void ConfigureServer(absl::Duration peer_timeout, grpc::ServerBuilder& builder);
 
 // Keeps gRPC's own lines off stderr, unless GRPC_VERBOSITY asks for them: what
 // they say, statuses say better. To be called before gRPC is used.

@@ -57,8 +57,9 @@ class LinkService final : public grpc::CallbackGenericService {
 
 class GrpcLink final : public Link {
  public:
-  GrpcLink(FrameSink& sink, size_t chunk_bytes)
-      : core_(std::make_shared<GrpcLinkCore>(sink, chunk_bytes)),
+  GrpcLink(FrameSink& sink, const GrpcLinkOptions& options)
+      : peer_timeout_(options.peer_timeout),
+        core_(std::make_shared<GrpcLinkCore>(sink, options.chunk_bytes)),
         service_(core_) {}
 
   ~GrpcLink() override {
@@ -85,7 +86,7 @@ class GrpcLink final : public Link {
       return CannotListenError(address);
     }
     grpc::ServerBuilder builder;
-    ConfigureServer(builder);
+    ConfigureServer(peer_timeout_, builder);
     builder.RegisterCallbackGenericService(&service_);
     int port = 0;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
@@ -98,7 +99,7 @@ class GrpcLink final : public Link {
   PeerId Connect(const std::string& address, absl::Duration timeout) override {
     ReleaseChannels();
     const PeerId peer = NextPeerId();
-    auto channel = MakeChannel(address);
+    auto channel = MakeChannel(address, peer_timeout_);
     auto connection = std::make_shared<GrpcConnection>(core_, peer, address,
                                                        kFramePayloadBytesMax);
     {
@@ -144,6 +145,7 @@ class GrpcLink final : public Link {
     });
   }
 
+  const absl::Duration peer_timeout_;
   const std::shared_ptr<GrpcLinkCore> core_;
   LinkService service_;
   std::vector<std::shared_ptr<grpc::Channel>> channels_;  // core_->mutex.
@@ -161,7 +163,7 @@ absl::StatusOr<std::unique_ptr<Link>> MakeGrpcLink(
                      ", it must be 1 to ", kMessageBytesMax));
   }
   QuietGrpc();
-  auto link = std::make_unique<GrpcLink>(sink, options.chunk_bytes);
+  auto link = std::make_unique<GrpcLink>(sink, options);
   if (!options.listen_address.empty()) {
     TERSE_RETURN_IF_ERROR(link->Listen(options.listen_address));
   }

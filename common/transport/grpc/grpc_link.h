@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
 #include "common/transport/link.h"
 
 namespace terse {
@@ -13,6 +14,9 @@ namespace terse {
 struct GrpcLinkOptions {
   // "host:port" to listen on, port 0 for any; empty: only connects.
   std::string listen_address;
+  // A peer that does not answer for so long is lost. The default is long enough
+  // for an answer behind 7 MB in the socket buffers of a 1 Mbit/s wire.
+  absl::Duration peer_timeout = absl::Seconds(80);
   // Several frames or a part of one travel in a message of about this size. Of
   // 128 KiB to 1 MiB this one moves most (tests/bench/link).
   size_t chunk_bytes = size_t{512} << 10;

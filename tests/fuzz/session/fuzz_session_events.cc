@@ -28,6 +28,9 @@ constexpr char kJob[] = R"(
 model: {mlp: {hidden: [3], batch_norm: true}}
 data: {kind: noise, shape: [1, 2, 2], train_samples: 20, test_samples: 4}
 quantize: {weights: {kind: dorefa, bits: 2}, ends: quantized}
+compress:
+  gradient: {kind: topk, ratio: 0.5, error_feedback: true}
+  small_tensor_elements: 0
 clip: {global_norm: 0.5}
 train: {steps: 2, batch_size: 5}
 cluster: {servers: 2, workers: 2}
@@ -57,6 +60,20 @@ class FuzzLink final : public Link {
   uint64_t connected = 0;
   std::set<uint64_t> open;  // Connected or heard of, and not lost.
   std::set<uint64_t> closed;
+};
+
+// A disk on which nothing can be written.
+class FullDisk final : public Background {
+ public:
+  void Run(Work, Done done) override { waiting_.push_back(std::move(done)); }
+  void Poll() override {
+    for (const Done& done : std::exchange(waiting_, {})) {
+      done(absl::UnavailableError("the disk is full"));
+    }
+  }
+
+ private:
+  std::vector<Done> waiting_;
 };
 
 // Those that connect to us.
@@ -143,6 +160,8 @@ void PlayServer(uint32_t shard, const Job& job, Input input) {
   options.shard = shard;
   if (shard == 0) options.job = job;
   options.coordinator_address = "coordinator";
+  options.checkpoint_directory = "nowhere";
+  options.background = std::make_unique<FullDisk>();
   Server server(std::move(options), link, clock);
   TERSE_CHECK(server.Start().ok());
   Play(server, link, clock, job, input);

@@ -1,0 +1,135 @@
+// Whatever stops or loses a job's processes, it ends with the bits of one that
+// nothing happened to.
+#include <csignal>
+#include <cstdlib>
+
+#include "tests/e2e/fixture.h"
+
+namespace terse {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+// Error feedback and binary weights, some seconds long.
+class ResumedJob : public EndToEnd {
+ protected:
+  ResumedJob() {
+    WriteText(directory_ / "long.yaml",
+              Terse({"train", "job.yaml", "--print-job", "--set",
+                     "train={steps: 1500, batch_size: 50, "
+                     "evaluate_every_epochs: 0}",
+                     "--set",
+                     "compress={gradient: {kind: topk, ratio: 0.05, "
+                     "error_feedback: true}, small_tensor_elements: 100}",
+                     "--set", "checkpoint.every_steps=100"})
+                  .out);
+  }
+  static std::string Weights(const fs::path& report) {
+    return nlohmann::json::parse(ReadText(report)).at("weights_sha256");
+  }
+  std::string Undisturbed() {
+    const CommandResult result = Terse(
+        {"train", "long.yaml", "--run-dir", "calm", "--transport", "memory"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return Weights(directory_ / "calm/report.json");
+  }
+  std::unique_ptr<Command> Start(std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"train", "long.yaml", "--run-dir",
+                                          "run"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    auto command = std::make_unique<Command>("terse", arguments, Options());
+    EXPECT_TRUE(WaitForEvent(directory_ / "run/metrics.jsonl", "checkpoint"))
+        << command->Wait(std::chrono::seconds(0)).err;
+    return command;
+  }
+};
+
+TEST_F(ResumedJob, AfterASignalItGoesOnWithAnotherNumberOfServers) {
+  const std::string expected = Undisturbed();
+  const auto command = Start({"--servers", "2"});
+  command->Signal(SIGTERM);
+  const CommandResult stopped = command->Wait();
+  EXPECT_EQ(stopped.exit_code, 143) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("it can go on from step "));
+  const CommandResult resumed = Terse(
+      {"train", "long.yaml", "--run-dir", "second", "--resume", "run"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(Weights(directory_ / "second/report.json"), expected);
+  // And in its own directory.
+  const CommandResult again =
+      Terse({"train", "long.yaml", "--run-dir", "run", "--resume", "auto"});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(Weights(directory_ / "run/report.json"), expected);
+}
+
+TEST_F(ResumedJob, AKilledRoleIsStartedAgain) {
+  const std::string expected = Undisturbed();
+  const auto command = Start({"--servers", "2"});
+  for (const std::string role : {"--rank 1", "--shard 1", "--shard 0"}) {
+    const auto found = ProcessesWith(mark_, role);
+    if (found.empty()) continue;  // Between two starts.
+    kill(found[0], SIGKILL);
+    usleep(1'500'000);
+  }
+  const CommandResult result = command->Wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, AllOf(HasSubstr("was killed by SIGKILL"),
+                                HasSubstr("goes on from its last checkpoint")));
+  EXPECT_EQ(Weights(directory_ / "run/report.json"), expected);
+}
+
+TEST_F(ResumedJob, AnotherJobsCheckpointIsRefused) {
+  Undisturbed();
+  const CommandResult result =
+      Terse({"train", "long.yaml", "--set", "seed=9", "--resume", "calm"});
+  EXPECT_EQ(result.exit_code, 78) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("is of another job: it has \"seed: 3\""));
+  EXPECT_EQ(Terse({"train", "long.yaml", "--resume", "nowhere"}).exit_code, 66);
+}
+
+TEST_F(EndToEnd, ACheckpointIsTestedAndTakenElsewhere) {
+  const CommandResult run = Terse({"train", "job.yaml", "--run-dir", "run"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto report =
+      nlohmann::json::parse(ReadText(directory_ / "run/report.json"));
+  const CommandResult eval = Terse({"eval", "run", "--json"});
+  ASSERT_EQ(eval.exit_code, 0) << eval.err;
+  const auto tested = nlohmann::json::parse(eval.out);
+  EXPECT_EQ(tested.at("test_accuracy"), report.at("test_accuracy"));
+  EXPECT_EQ(tested.at("test_loss"), report.at("test_loss"));
+  EXPECT_THAT(Terse({"inspect", "run"}).out,
+              AllOf(HasSubstr("step 40"), HasSubstr("fc1.weight")));
+  for (const std::string format : {"packed", "fp32", "shadow"}) {
+    const CommandResult result =
+        Terse({"export", "run", format + ".safetensors", "--format", format});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  }
+  EXPECT_LT(fs::file_size(directory_ / "packed.safetensors") * 5,
+            fs::file_size(directory_ / "fp32.safetensors"));
+  // The reader that README.md shows.
+  if (std::system("python3 -c 'import numpy' 2>/dev/null") != 0) {
+    GTEST_SKIP() << "needs python3-numpy";
+  }
+  const std::string check = std::string("cd ") + directory_.string() +
+                            " && python3 " TERSE_SOURCE_DIR
+                            "/tests/e2e/check_export.py " TERSE_SOURCE_DIR
+                            "/README.md packed.safetensors fp32.safetensors";
+  EXPECT_EQ(std::system(check.c_str()), 0);
+}
+
+TEST_F(EndToEnd, ADamagedCheckpointIsNamed) {
+  ASSERT_EQ(Terse({"train", "job.yaml", "--run-dir", "run"}).exit_code, 0);
+  for (const auto& entry :
+       fs::recursive_directory_iterator(directory_ / "run/checkpoints")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    fs::resize_file(entry.path(), fs::file_size(entry.path()) - 1);
+  }
+  const CommandResult result = Terse({"eval", "run"});
+  EXPECT_EQ(result.exit_code, 65);
+  EXPECT_THAT(result.err, HasSubstr("is damaged: its length does not fit"));
+}
+
+}  // namespace
+}  // namespace terse

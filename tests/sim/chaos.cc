@@ -1,0 +1,195 @@
+#include "tests/sim/chaos.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/config/job.h"
+#include "tests/sim/sim_job.h"
+
+namespace terse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kJob[] = R"(
+name: chaos
+model: {mlp: {hidden: [20, 12], batch_norm: true}}
+data: {kind: noise, shape: [1, 6, 6], train_samples: 400, test_samples: 23}
+train: {steps: 1, batch_size: 20, evaluate_every_epochs: 1}
+compress: {small_tensor_elements: 30}
+cluster: {step_timeout_seconds: 20, join_timeout_seconds: 20}
+checkpoint: {every_seconds: 0}
+)";
+
+// Draws in a row from one seed.
+class Draws {
+ public:
+  explicit Draws(uint64_t seed)
+      : key_(DrawKey(Draw::kSimulate, {seed, 0xC4A05})) {}
+  uint64_t Below(uint64_t bound) { return RandomBits(key_, next_++) % bound; }
+  const char* Of(const std::vector<const char*>& choices) {
+    return choices[Below(choices.size())];
+  }
+
+ private:
+  const uint64_t key_;
+  uint64_t next_ = 0;
+};
+
+std::vector<std::string> DrawJob(Draws& draws) {
+  return {
+      absl::StrCat("seed=", draws.Below(1000)),
+      absl::StrCat("train.steps=", 4 + draws.Below(20)),
+      absl::StrCat("cluster.workers=", 1 + draws.Below(4)),
+      absl::StrCat("checkpoint.every_steps=", draws.Below(6)),
+      absl::StrCat("checkpoint.keep_last=", 1 + draws.Below(3)),
+      absl::StrCat("checkpoint.keep_best=", draws.Of({"true", "false"})),
+      absl::StrCat("compress.gradient=",
+                   draws.Of({"none", "terngrad", "{kind: qsgd, levels: 3}",
+                             "{kind: terngrad, scale: shared}",
+                             "{kind: topk, ratio: 0.1, error_feedback: true}",
+                             "{kind: topk, ratio: 0.1, error_feedback: true, "
+                             "momentum_correction: 0.9}",
+                             "{kind: sign, error_feedback: true}"})),
+      absl::StrCat("compress.down=", draws.Of({"auto", "weights", "sum"})),
+      absl::StrCat(
+          "quantize.weights=",
+          draws.Of({"none", "none", "binaryconnect", "bwn", "ttq",
+                    "binaryconnect_stochastic", "{kind: dorefa, bits: 2}"})),
+      absl::StrCat("optimizer=",
+                   draws.Of({"{kind: sgd, learning_rate: 0.05}",
+                             "{kind: sgd, learning_rate: 0.05, momentum: 0.9}",
+                             "{kind: adam, learning_rate: 0.01}"})),
+      absl::StrCat("clip.global_norm=", draws.Of({"0", "0", "0.5"})),
+  };
+}
+
+// What a crash may do to files that nobody has synced, and time to those that
+// somebody has.
+void Damage(Draws& draws, const std::string& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  if (files.empty()) return;
+  const fs::path& victim = files[draws.Below(files.size())];
+  const uint64_t bytes = fs::file_size(victim);
+  switch (draws.Below(3)) {
+    case 0:
+      fs::remove(victim);
+      return;
+    case 1:
+      fs::resize_file(victim, draws.Below(bytes + 1));
+      return;
+    default:
+      std::fstream file(victim, std::ios::in | std::ios::out | std::ios::binary);
+      const uint64_t place = draws.Below(bytes);
+      file.seekg(place);
+      const char changed = file.get() ^ (1 << draws.Below(8));
+      file.seekp(place);
+      file.put(changed);
+  }
+}
+
+class Chaos {
+ public:
+  Chaos(uint64_t seed, const std::string& scratch)
+      : seed_(seed), draws_(seed), scratch_(scratch) {}
+
+  ChaosResult Run() {
+    const std::vector<std::string> overrides = DrawJob(draws_);
+    result_.job = absl::StrJoin(overrides, " ");
+    const absl::StatusOr<Job> job = ParseJob(kJob, "chaos", overrides);
+    if (!job.ok()) return Violation(job.status().ToString());
+    job_ = *job;
+    // Modes that a combination does not have are refused, which is right.
+    job_.mutable_cluster()->set_servers(1);
+    const SimJobResult calm = Attempt("calm", std::nullopt);
+    if (ExitCodeOf(calm.status) == ExitCode::kBadJob) return result_;
+    if (!calm.status.ok()) return Violation(calm.status.ToString());
+    const uint32_t losses = 1 + draws_.Below(4);
+    for (uint32_t i = 0; i < losses; ++i) {
+      job_.mutable_cluster()->set_servers(1 + draws_.Below(3));
+      const uint32_t processes =
+          job_.cluster().servers() + job_.cluster().workers();
+      const SimJobOptions::Loss loss = {
+          .process = static_cast<uint32_t>(draws_.Below(processes)),
+          .after = calm.seconds * absl::Milliseconds(draws_.Below(1200)),
+          .silent = draws_.Below(4) == 0};
+      const SimJobResult struck = Attempt("run", loss);
+      if (!struck.status.ok()) {
+        ++result_.losses;
+        if (ExitCodeOf(struck.status) != ExitCode::kPeerNeverCame) {
+          return Violation(struck.status.ToString());
+        }
+      }
+      if (draws_.Below(4) == 0) Damage(draws_, scratch_ + "/run");
+    }
+    job_.mutable_cluster()->set_servers(1 + draws_.Below(3));
+    const SimJobResult last = Attempt("run", std::nullopt);
+    if (!last.status.ok()) return Violation(last.status.ToString());
+    for (const char* what : {"weights_sha256", "test_accuracy", "test_loss"}) {
+      if (last.report[what] != calm.report[what]) {
+        return Violation(absl::StrCat(what, " is ", last.report[what].dump(),
+                                      ", in the calm run ",
+                                      calm.report[what].dump()));
+      }
+    }
+    return result_;
+  }
+
+ private:
+  ChaosResult Violation(const std::string& what) {
+    result_.violation = what;
+    return result_;
+  }
+
+  SimJobResult Attempt(const std::string& folder,
+                       std::optional<SimJobOptions::Loss> loss) {
+    SimJobOptions options;
+    options.network.seed = MixKey({seed_, ++attempts_});
+    options.network.slowness_max = 1 + draws_.Below(4);
+    options.model = {.train_samples = 400, .test_samples = 23};
+    options.checkpoint_directory = absl::StrCat(scratch_, "/", folder);
+    options.tick_ms = 20;
+    options.loss = loss;
+    std::vector<std::string> passed_over;
+    options.resume =
+        NewestCheckpoint(options.checkpoint_directory, passed_over);
+    if (options.resume) ++result_.resumed;
+    SimJobResult result = RunSimJob(job_, options);
+    result_.steps += result.steps;
+    return result;
+  }
+
+  const uint64_t seed_;
+  Draws draws_;
+  const std::string scratch_;
+  Job job_;
+  uint64_t attempts_ = 0;
+  ChaosResult result_;
+};
+
+}  // namespace
+
+ChaosResult RunChaos(uint64_t seed, const std::string& scratch) {
+  std::error_code error;
+  fs::remove_all(scratch, error);
+  const ChaosResult result = Chaos(seed, scratch).Run();
+  fs::remove_all(scratch, error);
+  return result;
+}
+
+}  // namespace terse
