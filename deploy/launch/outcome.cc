@@ -22,6 +22,14 @@ std::string DescribeEnd(int wait_status) {
 bool IsLoss(int wait_status) {
   if (WIFSIGNALED(wait_status)) return true;
   const int code = WEXITSTATUS(wait_status);
+  // Of ssh that lost its machine; and of a shell there, for a role that a
+  // signal ended which does not ask for an end.
+  constexpr int kSshLost = 255;
+  if (code == kSshLost) return true;
+  if (code > 128) {
+    return code != 128 + SIGHUP && code != int(ExitCode::kInterrupted) &&
+           code != 128 + SIGQUIT && code != int(ExitCode::kTerminated);
+  }
   return code == int(ExitCode::kFailure) ||
          code == int(ExitCode::kPeerNeverCame) ||
          code == int(ExitCode::kInternal);

@@ -71,7 +71,9 @@ TEST_F(Launch, AnInterruptEndsTheRolesThere) {
 }
 
 TEST_F(Launch, AKilledRoleIsNamedWithItsHost) {
-  Command command("terse", Arguments({"--set", "train.epochs=100000"}),
+  Command command("terse",
+                  Arguments({"--max-restarts", "0", "--set",
+                             "train.epochs=100000"}),
                   Options());
   ASSERT_TRUE(WaitForEvent(directory_ / "run/metrics.jsonl", "progress"))
       << command.Wait(std::chrono::seconds(0)).err;
