@@ -9,6 +9,7 @@ namespace {
 
 constexpr char kWeights[] = "weights";
 constexpr char kSharedScale[] = "shared_scale";
+constexpr char kRightFactor[] = "right_factor";
 
 std::string OptimizerKind(std::string_view state) {
   return absl::StrCat("optimizer/", ToAbsl(state));
@@ -43,6 +44,11 @@ std::vector<SavedTensor> BlockStore::Save() const {
                        .shape = {1},
                        .values = {place.shared_scale}});
     }
+    if (!place.right_factor.empty()) {
+      saved.push_back({.name = PieceName(kRightFactor, plan_, id),
+                       .shape = {place.right_factor.size()},
+                       .values = place.right_factor});
+    }
   }
   for (const auto& [tensor, learned] : learned_) {
     const std::vector<uint64_t> shape = {learned.scales.size()};
@@ -70,6 +76,10 @@ absl::Status BlockStore::Restore(const SavedState& saved) {
     if (TensorOf(id).level_codec != nullptr) {
       TERSE_RETURN_IF_ERROR(saved.Read(PieceName(kSharedScale, plan_, id),
                                        std::span(&place.shared_scale, 1)));
+    }
+    if (!place.right_factor.empty()) {
+      TERSE_RETURN_IF_ERROR(saved.Read(PieceName(kRightFactor, plan_, id),
+                                       place.right_factor));
     }
   }
   for (auto& [tensor, learned] : learned_) {

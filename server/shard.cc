@@ -105,14 +105,6 @@ void Shard::Start(const Timeline& timeline) {
   }
 }
 
-void Shard::PublishFirst(uint64_t version) {
-  OpenRound(rounds_[0], version);
-  for (size_t place = 0; place < store_.blocks().size(); ++place) {
-    FinishBlock(0, place);
-  }
-  if (store_.blocks().empty()) FinishRound(0);
-}
-
 absl::Status Shard::OnStepReport(uint32_t worker, uint64_t step,
                                  const wire::StepReport& report) {
   Round& round = RoundOf(worker);

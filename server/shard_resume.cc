@@ -6,6 +6,14 @@
 
 namespace terse {
 
+void Shard::PublishFirst(uint64_t version) {
+  OpenRound(rounds_[0], version);
+  for (size_t place = 0; place < store_.blocks().size(); ++place) {
+    FinishBlock(0, place);
+  }
+  if (store_.blocks().empty()) FinishRound(0);
+}
+
 absl::Status Shard::Resume(const Timeline& timeline, const SavedState& saved) {
   TERSE_CHECK(!started_ && bsp());
   TERSE_RETURN_IF_ERROR(store_.Restore(saved));

@@ -462,23 +462,6 @@ void WorkerSession::FinishStepTimes() {
   options_.on_step(step_record_);
 }
 
-absl::Status WorkerSession::SayGoodbye() {
-  wire::Goodbye goodbye;
-  *goodbye.mutable_times_total() = times_total_;
-  if (!step_ns_.empty()) {
-    const auto middle = step_ns_.begin() + step_ns_.size() / 2;
-    std::nth_element(step_ns_.begin(), middle, step_ns_.end());
-    goodbye.set_step_p50_ns(*middle);
-  }
-  const LinkCounters counters = link_.Counters();
-  goodbye.set_bytes_sent(counters.bytes_sent);
-  goodbye.set_bytes_received(counters.bytes_received);
-  for (uint32_t s = 0; s < shards_.size(); ++s) {
-    TERSE_RETURN_IF_ERROR(SendToShard(s, MakeMessage(wire::GOODBYE, goodbye)));
-  }
-  return absl::OkStatus();
-}
-
 void WorkerSession::End(const absl::Status& result, std::optional<PeerId> but) {
   result_ = result;
   // They leave when all has gone out; see OnPeerLost.

@@ -1,5 +1,5 @@
-// How a worker evaluates its part of the test set; the rest of WorkerSession is
-// in session.cc.
+// How a worker evaluates its part of the test set and takes its leave; the rest
+// of WorkerSession is in session.cc.
 #include <algorithm>
 
 #include "common/base/status.h"
@@ -64,6 +64,23 @@ absl::Status WorkerSession::RunEvaluation() {
   report.set_samples(sums->samples);
   return SendToShard(
       0, MakeMessage(wire::EVALUATION, report, awaited_->weights.version()));
+}
+
+absl::Status WorkerSession::SayGoodbye() {
+  wire::Goodbye goodbye;
+  *goodbye.mutable_times_total() = times_total_;
+  if (!step_ns_.empty()) {
+    const auto middle = step_ns_.begin() + step_ns_.size() / 2;
+    std::nth_element(step_ns_.begin(), middle, step_ns_.end());
+    goodbye.set_step_p50_ns(*middle);
+  }
+  const LinkCounters counters = link_.Counters();
+  goodbye.set_bytes_sent(counters.bytes_sent);
+  goodbye.set_bytes_received(counters.bytes_received);
+  for (uint32_t s = 0; s < shards_.size(); ++s) {
+    TERSE_RETURN_IF_ERROR(SendToShard(s, MakeMessage(wire::GOODBYE, goodbye)));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace terse

@@ -56,6 +56,9 @@ std::vector<Method> Methods() {
       {"deep_gradient_compression",
        {"compress.gradient={kind: topk, ratio: 0.05, error_feedback: true, "
         "momentum_correction: 0.9}"}},
+      {"low_rank",
+       {"compress.gradient={kind: powersgd, error_feedback: true}",
+        "optimizer.momentum=0.9"}},
       {"ttq_adam", {"quantize.weights=ttq", "optimizer.kind=adam"}},
       {"ttq_momentum_over_shards",
        {"quantize.weights=ttq", "optimizer.momentum=0.9",
