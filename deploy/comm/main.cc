@@ -116,7 +116,7 @@ class Bench {
     absl::StatusOr<std::unique_ptr<Link>> link =
         flags_.transport == "memory" ? network_.MakeLink(address, *sink)
         : flags_.transport == "mpi"
-            ? MakeRoleLink("mpi", address, *sink)
+            ? MakeRoleLink("mpi", address, absl::Seconds(80), *sink)
             : MakeGrpcLink({.listen_address = address}, *sink);
     TERSE_RETURN_IF_ERROR(link.status());
     end->link = *std::move(link);
