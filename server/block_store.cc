@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
@@ -22,7 +23,9 @@ BlockStore::BlockStore(const Job& job, const Plan& plan, uint32_t shard)
     : job_(job), plan_(plan), ids_(plan.BlocksOf(shard, /*buffers=*/false)) {
   size_t total = 0;
   for (uint32_t id : ids_) {
-    places_[id] = {.offset = total, .count = plan.blocks[id].count};
+    places_[id] = {.offset = total,
+                   .count = plan.blocks[id].count,
+                   .shared_scale = InitialScale(TensorOf(id))};
     total += plan.blocks[id].count;
   }
   weights_.resize(total);
@@ -152,17 +155,19 @@ Buffer BlockStore::Aggregate(uint32_t block, uint64_t step,
     own_scale_max = std::max(
         own_scale_max, tensor.level_codec->OwnScale(part.payload.bytes()));
   }
-  place.shared_scale = AgreedScale(own_scale_max);
-  if (step == 0) {
+  const std::optional<float>& given =
+      tensor.level_codec->sum_options().given_scale;
+  if (!given) place.shared_scale = AgreedScale(own_scale_max);
+  if (step == 0 && !given) {
     AddContributions(*tensor.codec, contributions, gradient);
     if (!tensor.sum_down) return {};
     return EncodeMean(context, contributions, gradient);
   }
-  LevelSums sums(SumGrid(*tensor.level_codec, context.workers), context.count);
+  LevelSums sums(*tensor.level_codec, context.workers, context.count);
   for (const Contribution& part : contributions) {
     sums.Add(*tensor.level_codec, part.payload.bytes());
   }
-  sums.Scale(MeanStep(scale, context.workers), gradient);
+  MeanOfLevels(context, sums, scale, gradient);
   if (!tensor.sum_down) return {};
   return EncodeLevelSum(context, sums, scale);
 }

@@ -6,6 +6,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/status.h"
+#include "common/kernels/moments.h"
 #include "common/kernels/optimizer_kernels.h"
 
 namespace terse {
@@ -15,50 +16,65 @@ Feedback::Feedback(const FeedbackOptions& options, size_t elements)
       residual_(options.error_feedback ? elements : 0),
       momentum_(options.momentum > 0 ? elements : 0) {}
 
+std::span<const float> Feedback::Cleaned(std::span<const float> values) {
+  if (!options_.zero_non_finite ||
+      AddMaxAbs(values.data(), values.size(), nullptr) < kInfinityBits) {
+    return values;
+  }
+  prepared_.assign(values.begin(), values.end());
+  for (float& value : prepared_) value = std::isfinite(value) ? value : 0.0f;
+  return prepared_;
+}
+
 void Feedback::BeginStep(std::span<const float> gradient) {
   scale_ = 1;
   if (!(options_.gradient_norm_max > 0)) return;
-  const double norm = NormOf(gradient);
+  const double norm = NormOf(Cleaned(gradient));
   // A NaN passes, for the codec to name.
   if (norm > options_.gradient_norm_max) {
     scale_ = static_cast<float>(options_.gradient_norm_max / norm);
   }
 }
 
-absl::StatusOr<size_t> Feedback::Encode(std::span<const float> gradient_block,
+std::span<const float> Feedback::Prepare(std::span<const float> gradient_run,
+                                         uint64_t first_index) {
+  const size_t count = gradient_run.size();
+  if (options_.residual_decay != 1 && !residual_.empty()) {
+    for (float& value : std::span(residual_).subspan(first_index, count)) {
+      value *= options_.residual_decay;
+    }
+  }
+  std::span<const float> values = Cleaned(gradient_run);
+  if (scale_ != 1) {
+    prepared_.resize(count);
+    for (size_t i = 0; i < count; ++i) prepared_[i] = scale_ * values[i];
+    values = prepared_;
+  }
+  if (momentum_.empty()) return values;
+  const auto momentum = std::span(momentum_).subspan(first_index, count);
+  for (size_t i = 0; i < count; ++i) {
+    momentum[i] = options_.momentum * momentum[i] + values[i];
+  }
+  return momentum;
+}
+
+absl::StatusOr<size_t> Feedback::Encode(std::span<const float> prepared,
                                         EncodeArgs args,
                                         EncodeFunction encode) {
-  const size_t count = gradient_block.size();
-  std::span<const float> values = gradient_block;
-  if (scale_ != 1) {
-    scratch_.resize(count);
-    for (size_t i = 0; i < count; ++i) scratch_[i] = scale_ * values[i];
-    values = scratch_;
-  }
-  std::span<float> momentum;
-  if (!momentum_.empty()) {
-    momentum = std::span(momentum_).subspan(args.first_index, count);
-    for (size_t i = 0; i < count; ++i) {
-      momentum[i] = options_.momentum * momentum[i] + values[i];
-    }
-    values = momentum;
-  }
-  if (residual_.empty()) return encode(values, args);
-
+  const size_t count = prepared.size();
+  if (residual_.empty()) return encode(prepared, args);
   args.residual = std::span(residual_).subspan(args.first_index, count);
-  if (options_.residual_decay != 1) {
-    for (float& value : args.residual) value *= options_.residual_decay;
-  }
-  const bool masking = options_.momentum_masking && !momentum.empty();
+  const bool masking = options_.momentum_masking && !momentum_.empty();
   if (masking) {
     before_.resize(count);
     for (size_t i = 0; i < count; ++i) {
-      before_[i] = args.residual[i] + values[i];
+      before_[i] = args.residual[i] + prepared[i];
     }
   }
-  TERSE_ASSIGN_OR_RETURN(const size_t bytes, encode(values, args));
+  TERSE_ASSIGN_OR_RETURN(const size_t bytes, encode(prepared, args));
   if (masking) {
     // What was sent is what the residual no longer holds.
+    const auto momentum = std::span(momentum_).subspan(args.first_index, count);
     for (size_t i = 0; i < count; ++i) {
       if (args.residual[i] != before_[i]) momentum[i] = 0;
     }

@@ -27,18 +27,24 @@ class Feedback {
  public:
   Feedback(const FeedbackOptions& options, size_t elements);
 
-  // Before the blocks of a step; `gradient` is the whole tensor's.
-  // Requires: as long as the tensor.
+  // Before the blocks of a step; `gradient` is what there is of the tensor's,
+  // all of it if the options clip it.
   void BeginStep(std::span<const float> gradient);
+
+  // u (the clipped gradient, or its momentum) of a run of elements that starts
+  // at `first_index`, once a step; decays v there. The result lies in
+  // `gradient_run` or in this object, until the next call.
+  std::span<const float> Prepare(std::span<const float> gradient_run,
+                                 uint64_t first_index);
 
   // As Codec::Encode without its target.
   using EncodeFunction = absl::FunctionRef<absl::StatusOr<size_t>(
       std::span<const float> values, const EncodeArgs& args)>;
 
-  // Encodes a block's elements, gradient[args.first_index] the first of them,
-  // with what is kept of them; sets args.residual itself.
+  // Encodes a block of what Prepare returned, element args.first_index the
+  // first of it, with what is kept of it; sets args.residual itself.
   // Errors: those of `encode`; the state means nothing after one.
-  absl::StatusOr<size_t> Encode(std::span<const float> gradient_block,
+  absl::StatusOr<size_t> Encode(std::span<const float> prepared,
                                 EncodeArgs args, EncodeFunction encode);
 
   // The state, for checkpoints to keep and put back: v and u; empty where the
@@ -49,12 +55,15 @@ class Feedback {
   std::span<const float> momentum() const { return momentum_; }
 
  private:
+  // `values` without what is not finite, if that is to count as 0.
+  std::span<const float> Cleaned(std::span<const float> values);
+
   const FeedbackOptions options_;
   std::vector<float> residual_;
   std::vector<float> momentum_;
-  float scale_ = 1;             // Of the step's gradient, by clipping.
-  std::vector<float> scratch_;  // Of a block.
-  std::vector<float> before_;   // A block's v before it was encoded.
+  float scale_ = 1;              // Of the step's gradient, by clipping.
+  std::vector<float> prepared_;  // Of a run, unless it is the momentum.
+  std::vector<float> before_;    // A block's v before it was encoded.
 };
 
 // sqrt(sum of squares) of all values, summed in blocks of kBlockElementsMax in

@@ -1,6 +1,6 @@
 #include "worker/observer.h"
 
-#include "common/codec/level_codec.h"
+#include "common/codec/level_sums.h"
 #include "common/observe/observation.h"
 
 namespace terse {
@@ -18,11 +18,9 @@ void TensorObserver::OnPayload(uint32_t block,
     tensor.codec->DecodeAdd(payload, 1.0f, sent_);
     return;
   }
-  std::vector<int32_t> levels(spec.count);
-  tensor.level_codec->AddLevels(payload, levels);
-  for (size_t i = 0; i < levels.size(); ++i) {
-    sent_[i] = static_cast<float>(levels[i]) * *shared_scale;
-  }
+  LevelSums levels(*tensor.level_codec, /*workers=*/1, spec.count);
+  levels.Add(*tensor.level_codec, payload);
+  levels.Scale(*shared_scale, sent_);
 }
 
 void TensorObserver::OnTensor(uint32_t tensor, std::span<const float> gradient,

@@ -223,6 +223,7 @@ absl::Status WorkerSession::OnStart(const Frame& frame) {
                .evaluate_every_steps = job_->train().evaluate_every_epochs() *
                                        start.steps_per_epoch(),
                .observe_every_steps = start.observe_every_steps()};
+  uplink_->SetStepsPerEpoch(std::max<uint64_t>(1, timeline_.steps_per_epoch));
   started_ = true;
   pushed_ = clock_.Now();
   spdlog::info("started: {} steps of {} samples", timeline_.steps_total,

@@ -21,6 +21,9 @@ Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
       low_rank_(plan.tensors.size()),
       shared_scales_(plan.blocks.size()),
       payload_bytes_(plan.tensors.size()) {
+  for (size_t b = 0; b < plan.blocks.size(); ++b) {
+    shared_scales_[b] = InitialScale(plan.tensors[plan.blocks[b].tensor]);
+  }
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
     if (plan.tensors[t].feedback.any()) {
       feedback_[t] = std::make_unique<Feedback>(
@@ -43,8 +46,9 @@ uint32_t& Uplink::SentBlocks(uint64_t step, uint32_t tensor) {
 absl::Status Uplink::PushReady(uint64_t step, uint32_t tensor,
                                std::span<const float> ready) {
   const TensorPlan& plan = plan_.tensors[tensor];
-  // The norm that clips is the whole gradient's, and so are factors.
-  if (plan.feedback.gradient_norm_max > 0 || plan.low_rank.any()) {
+  // The norm that clips is the whole gradient's, and so are factors and scans.
+  if (plan.feedback.gradient_norm_max > 0 || plan.low_rank.any() ||
+      plan.codec->ScansTensor()) {
     return absl::OkStatus();
   }
   uint32_t& sent = SentBlocks(step, tensor);
@@ -55,7 +59,7 @@ absl::Status Uplink::PushReady(uint64_t step, uint32_t tensor,
     const uint32_t id = plan.first_block + sent;
     const BlockSpec& block = plan_.blocks[id];
     if (block.first_index + block.count > ready.size()) break;
-    TERSE_RETURN_IF_ERROR(PushBlock(step, id, ready));
+    TERSE_RETURN_IF_ERROR(PushBlock(step, id, ready, /*scanned=*/nullptr));
     ++sent;
   }
   return absl::OkStatus();
@@ -71,8 +75,13 @@ absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
   if (sent == 0 && feedback_[tensor] != nullptr) {
     feedback_[tensor]->BeginStep(gradient);
   }
+  std::optional<Scanned> scanned;
+  if (plan.codec->ScansTensor()) {
+    TERSE_ASSIGN_OR_RETURN(scanned, ScanTensor(step, tensor, gradient));
+  }
   for (; sent < plan.block_count; ++sent) {
-    TERSE_RETURN_IF_ERROR(PushBlock(step, plan.first_block + sent, gradient));
+    TERSE_RETURN_IF_ERROR(PushBlock(step, plan.first_block + sent, gradient,
+                                    scanned ? &*scanned : nullptr));
   }
   if (plan.error_feedback) {
     MeasureGradient(step, gradient);
@@ -83,43 +92,71 @@ absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
   return absl::OkStatus();
 }
 
+absl::StatusOr<Uplink::Scanned> Uplink::ScanTensor(
+    uint64_t step, uint32_t tensor, std::span<const float> gradient) {
+  Scanned scanned = {.prepared = gradient};
+  EncodeArgs args = {
+      .ratio = SparseRatio(plan_.tensors[tensor], step / steps_per_epoch_)};
+  if (Feedback* const feedback = feedback_[tensor].get(); feedback != nullptr) {
+    scanned.prepared = feedback->Prepare(gradient, 0);
+    args.residual = feedback->residual();
+  }
+  const auto scan = plan_.tensors[tensor].codec->Scan(scanned.prepared, args);
+  if (!scan.ok()) return Annotated(scan.status(), step, tensor);
+  scanned.scan = *scan;
+  return scanned;
+}
+
 absl::Status Uplink::PushBlock(uint64_t step, uint32_t id,
-                               std::span<const float> gradient) {
+                               std::span<const float> gradient,
+                               Scanned* scanned) {
   const BlockSpec& block = plan_.blocks[id];
   const TensorPlan& plan = plan_.tensors[block.tensor];
   const EncodeArgs args = {
       .key = DrawKey(Draw::kEncode, {seed_, step, worker_, block.tensor}),
-      .first_index = block.first_index};
+      .first_index = block.first_index,
+      .ratio = SparseRatio(plan, step / steps_per_epoch_),
+      .scan = scanned != nullptr ? &scanned->scan : nullptr};
   Buffer payload = Buffer::Allocate(plan.codec->MaxEncodedBytes(block.count));
+  const std::optional<float> scale = ScaleInUse(id, step);
   const auto encode = [&](std::span<const float> values,
                           const EncodeArgs& args) {
-    // Nothing is agreed on before the first step.
-    return plan.level_codec != nullptr && step > 0
-               ? plan.level_codec->EncodeShared(
-                     values, args, shared_scales_[id], payload.mutable_bytes())
-               : plan.codec->Encode(values, args, payload.mutable_bytes());
+    return scale ? plan.level_codec->EncodeShared(values, args, *scale,
+                                                  payload.mutable_bytes())
+                 : plan.codec->Encode(values, args, payload.mutable_bytes());
   };
-  const auto values = gradient.subspan(block.first_index, block.count);
   Feedback* const feedback = feedback_[block.tensor].get();
+  std::span<const float> values =
+      (scanned != nullptr ? scanned->prepared : gradient)
+          .subspan(block.first_index, block.count);
+  if (scanned == nullptr && feedback != nullptr) {
+    values = feedback->Prepare(values, block.first_index);
+  }
   const auto bytes = feedback != nullptr
                          ? feedback->Encode(values, args, encode)
                          : encode(values, args);
-  if (!bytes.ok()) {
-    return Annotate(bytes.status(),
-                    absl::StrCat("step ", step, ", gradient of ",
-                                 plan_.model.tensors[block.tensor].name));
-  }
+  if (!bytes.ok()) return Annotated(bytes.status(), step, block.tensor);
   payload.Truncate(*bytes);
   payload_bytes_[block.tensor] += payload.size();
-  if (observer_ != nullptr) {
-    const bool shared = plan.level_codec != nullptr && step > 0;
-    observer_->OnPayload(
-        id, payload.bytes(),
-        shared ? std::optional(shared_scales_[id]) : std::nullopt);
-  }
+  if (observer_ != nullptr) observer_->OnPayload(id, payload.bytes(), scale);
   Frame frame = MakeFrame(wire::GRADIENT, step, id, std::move(payload));
   frame.urgency = plan_.UrgencyOf(id);
   return send_(block.shard, std::move(frame));
+}
+
+std::optional<float> Uplink::ScaleInUse(uint32_t block, uint64_t step) const {
+  const TensorPlan& plan = plan_.tensors[plan_.blocks[block].tensor];
+  if (plan.level_codec == nullptr) return std::nullopt;
+  // Nothing is agreed on before the first step.
+  const bool given = plan.level_codec->sum_options().given_scale.has_value();
+  if (step == 0 && !given) return std::nullopt;
+  return shared_scales_[block];
+}
+
+absl::Status Uplink::Annotated(const absl::Status& status, uint64_t step,
+                               uint32_t tensor) const {
+  return Annotate(status, absl::StrCat("step ", step, ", gradient of ",
+                                       plan_.model.tensors[tensor].name));
 }
 
 absl::Status Uplink::PushLeftFactor(uint64_t step, uint32_t tensor,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -52,6 +53,9 @@ class Uplink {
   // The low-rank state of `tensor`; null: none.
   LowRankTensor* LowRankOf(uint32_t tensor) { return low_rank_[tensor].get(); }
 
+  // For ratios that change with the epoch; at first every step is of epoch 0.
+  void SetStepsPerEpoch(uint64_t steps) { steps_per_epoch_ = steps; }
+
   // The scale of `block` that the workers have agreed on for the next step, if
   // they share it; see LevelCodec.
   void SetSharedScale(uint32_t block, float scale) {
@@ -85,9 +89,21 @@ class Uplink {
   std::optional<double> ResidualNormRatio() const;
 
  private:
+  // A tensor whose blocks can only be encoded once all of it is known.
+  struct Scanned {
+    std::span<const float> prepared;  // As Feedback::Prepare has it.
+    TensorScan scan;
+  };
+  absl::StatusOr<Scanned> ScanTensor(uint64_t step, uint32_t tensor,
+                                     std::span<const float> gradient);
   // Encodes and sends block `id` of `tensor`, which lies within `gradient`.
+  // `scanned`: null unless the codec scans tensors.
   absl::Status PushBlock(uint64_t step, uint32_t id,
-                         std::span<const float> gradient);
+                         std::span<const float> gradient, Scanned* scanned);
+  // The scale that workers share of a block in a step, if they do.
+  std::optional<float> ScaleInUse(uint32_t block, uint64_t step) const;
+  absl::Status Annotated(const absl::Status& status, uint64_t step,
+                         uint32_t tensor) const;
   // Blocks of `tensor` that were sent in `step`.
   uint32_t& SentBlocks(uint64_t step, uint32_t tensor);
   absl::Status PushLeftFactor(uint64_t step, uint32_t tensor,
@@ -109,6 +125,7 @@ class Uplink {
     uint32_t blocks = 0;
   };
   std::vector<Progress> progress_;  // By tensor.
+  uint64_t steps_per_epoch_ = std::numeric_limits<uint64_t>::max();
   uint64_t norms_step_ = 0;
   double residual_squares_ = 0;
   double gradient_squares_ = 0;

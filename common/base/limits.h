@@ -14,6 +14,10 @@ namespace terse {
 // weights_sha256 and per-block scales depend on it.
 inline constexpr size_t kBlockElementsMax = size_t{1} << 18;
 
+// Elements of a tensor whose largest are sought all together: positions are of
+// 31 bits, and the copies of such a tensor beside a residual take 16 GiB.
+inline constexpr size_t kScanElementsMax = (size_t{1} << 31) - 1;
+
 // Payload of one frame: a 500 MB tensor in one piece passes, a corrupt length
 // does not take the machine's memory.
 inline constexpr size_t kFramePayloadBytesMax = size_t{1} << 30;

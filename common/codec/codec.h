@@ -16,6 +16,16 @@
 
 namespace terse {
 
+// What some codecs must know of a whole tensor before its blocks are encoded.
+struct TensorScan {
+  // Of terngrad: the scale of all blocks.
+  float scale = 0;
+  // Of topk: the bits of the least magnitude that is sent, and how many
+  // elements of just this magnitude still are; encoding a block counts down.
+  uint32_t least_bits = 0;
+  uint64_t ties = 0;
+};
+
 struct EncodeArgs {
   // Randomness: element i of the block draws RandomBits(key, first_index + i) or
   // RandomHalf(key, first_index, i).
@@ -26,6 +36,13 @@ struct EncodeArgs {
   // values: what is encoded is value + residual, and the residual becomes what
   // the encoding lost.
   std::span<float> residual = {};
+
+  // Share of the elements that is sent in this step; 0: the codec's own. For
+  // codecs whose options let it vary.
+  float ratio = 0;
+
+  // Of the tensor the block belongs to; null: the block is a tensor of its own.
+  TensorScan* scan = nullptr;
 };
 
 class Codec {
@@ -40,6 +57,15 @@ class Codec {
 
   // Bytes to expect for a typical gradient of `count` values; for plans.
   virtual size_t TypicalEncodedBytes(size_t count) const = 0;
+
+  // Whether all blocks of a tensor want the same EncodeArgs::scan, which Scan
+  // makes of the tensor's values and residual as Encode will be given them.
+  // Errors: as Encode.
+  virtual bool ScansTensor() const { return false; }
+  virtual absl::StatusOr<TensorScan> Scan(std::span<const float> /*values*/,
+                                          const EncodeArgs& /*args*/) const {
+    return TensorScan();
+  }
 
   // Encodes `values` into `target` and returns the bytes used. On an error
   // neither `target` nor the residual means anything.

@@ -4,13 +4,18 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/codec/index_coding.h"
+#include "common/codec/levels_codec.h"
 #include "common/codec/payload.h"
+#include "common/codec/rans.h"
+#include "common/codec/terngrad_codec.h"
 #include "common/kernels/float_format.h"
+#include "common/kernels/ternary.h"
 
 namespace terse {
 namespace {
@@ -21,6 +26,8 @@ enum Form : uint32_t {
   kSparse = 2,
   kPayloads = 3,
   kFactor = 4,
+  kCodedLevels = 5,
+  kVotes = 6,
 };
 
 // Form, factor, next scale; then the form's own field.
@@ -162,9 +169,36 @@ absl::Status ValidateFloats(size_t count, std::span<const std::byte> message) {
   return absl::OkStatus();
 }
 
+// What sends the sign of a sum: a bit where all is odd and nothing can be 0,
+// else a trit.
+std::unique_ptr<Codec> VoteCodec(const SumContext& context) {
+  const SumGrid grid(*context.level_codec, context.workers);
+  if (grid.top % 2 != 0) return LevelsCodec::Sign();
+  return std::make_unique<TernGradCodec>(/*clip_sigmas=*/0.0f);
+}
+
+// The codes of entropy-coded sums, a byte each, in a buffer of the calling
+// thread.
+absl::StatusOr<std::span<const uint8_t>> CodesOf(
+    const SumGrid& grid, std::span<const std::byte> body, size_t count) {
+  thread_local std::vector<uint8_t> codes;
+  codes.resize(count);
+  if (count == 0 || grid.bits > 8) {
+    return absl::DataLossError("gradient sum: nothing to be entropy coded");
+  }
+  TERSE_RETURN_IF_ERROR(DecodeRans({BytesOf(body), body.size()}, codes));
+  if (MaxByte(codes.data(), count) > grid.top) {
+    return absl::DataLossError(
+        absl::StrCat("level sum: a sum is beyond ", grid.top));
+  }
+  return std::span<const uint8_t>(codes);
+}
+
 absl::Status ValidateLevels(const SumContext& context, float agreed_scale,
                             std::span<const std::byte> message) {
-  if (context.level_codec == nullptr) {
+  const uint32_t form = ReadWord(BytesOf(message));
+  if (context.level_codec == nullptr ||
+      context.level_codec->sum_options().votes != (form == kVotes)) {
     return absl::DataLossError(
         absl::StrCat("gradient sum: levels of ", context.codec.Describe()));
   }
@@ -175,8 +209,22 @@ absl::Status ValidateLevels(const SumContext& context, float agreed_scale,
     return absl::DataLossError(absl::StrCat("gradient sum: scale ", scale,
                                             ", agreed was ", agreed_scale));
   }
-  return SumGrid(*context.level_codec, context.workers)
-      .Validate(message.subspan(kHeaderBytes + kFieldBytes), context.count);
+  const SumGrid grid(*context.level_codec, context.workers);
+  const std::span<const std::byte> body =
+      message.subspan(kHeaderBytes + kFieldBytes);
+  switch (ReadWord(BytesOf(message))) {
+    case kLevels:
+      return grid.Validate(body, context.count);
+    case kVotes:
+      TERSE_RETURN_IF_ERROR(VoteCodec(context)->Validate(body, context.count));
+      if (body.empty() || ReadFloat(BytesOf(body)) == 1 ||
+          (grid.top % 2 == 0 && ReadFloat(BytesOf(body)) == 0)) {
+        return absl::OkStatus();
+      }
+      return absl::DataLossError("gradient sum: votes of another size than 1");
+    default:
+      return CodesOf(grid, body, context.count).status();
+  }
 }
 
 }  // namespace
@@ -195,12 +243,48 @@ void AddContributions(const Codec& codec,
   }
 }
 
+void MeanOfLevels(const SumContext& context, const LevelSums& sums, float scale,
+                  std::span<float> mean) {
+  sums.Scale(MeanStep(scale, context.workers), mean);
+  if (!context.level_codec->sum_options().votes) return;
+  for (float& value : mean) {
+    value = static_cast<float>((value > 0 ? 1 : 0) - (value < 0 ? 1 : 0));
+  }
+}
+
 Buffer EncodeLevelSum(const SumContext& context, const LevelSums& sums,
                       float scale) {
   const SumGrid grid(*context.level_codec, context.workers);
+  const SumOptions& options = context.level_codec->sum_options();
   const size_t head = kHeaderBytes + kFieldBytes;
-  Buffer message = NewMessage(kLevels, head + grid.Bytes(context.count));
-  WriteFloat(scale, BytesOf(message.mutable_bytes()) + kHeaderBytes);
+  const auto start = [&](Form form, size_t body_bytes) {
+    Buffer message = NewMessage(form, head + body_bytes);
+    WriteFloat(scale, BytesOf(message.mutable_bytes()) + kHeaderBytes);
+    return message;
+  };
+  if (options.votes) {
+    std::vector<float> votes(context.count);
+    MeanOfLevels(context, sums, scale, votes);
+    const auto codec = VoteCodec(context);
+    Buffer message = start(kVotes, codec->MaxEncodedBytes(context.count));
+    // Nothing is drawn: magnitudes are 0 or all that there is.
+    TERSE_CHECK(
+        codec->Encode(votes, {}, message.mutable_bytes().subspan(head)).ok());
+    return message;
+  }
+  const size_t bytes = grid.Bytes(context.count);
+  if (options.entropy_coded && grid.bits <= 8 && bytes > 1) {
+    std::vector<uint8_t> codes(context.count);
+    sums.Codes(codes);
+    Buffer message = start(kCodedLevels, bytes - 1);
+    const size_t coded =
+        EncodeRans(codes, {BytesOf(message.mutable_bytes()) + head, bytes - 1});
+    if (coded > 0) {
+      message.Truncate(head + coded);
+      return message;
+    }
+  }
+  Buffer message = start(kLevels, bytes);
   sums.Pack(message.mutable_bytes().subspan(head));
   return message;
 }
@@ -278,12 +362,14 @@ absl::Status ValidateSum(const SumContext& context, float agreed_scale,
     return ValidateFloats(context.low_rank.right_elements(), message);
   }
   if (form == kFloats) return ValidateFloats(context.count, message);
-  if (form > kPayloads || message.size() < kHeaderBytes + kFieldBytes) {
+  if (form > kVotes || message.size() < kHeaderBytes + kFieldBytes) {
     return absl::DataLossError(absl::StrCat("gradient sum: form ", form, " in ",
                                             message.size(), " bytes"));
   }
   switch (form) {
     case kLevels:
+    case kCodedLevels:
+    case kVotes:
       return ValidateLevels(context, agreed_scale, message);
     case kSparse:
       return ValidateSparse(context, message);
@@ -291,6 +377,33 @@ absl::Status ValidateSum(const SumContext& context, float agreed_scale,
       return ValidatePayloads(context, message);
   }
 }
+
+namespace {
+
+void DecodeLevels(const SumContext& context, std::span<const std::byte> message,
+                  std::span<float> mean) {
+  const SumGrid grid(*context.level_codec, context.workers);
+  const std::span<const std::byte> body =
+      message.subspan(kHeaderBytes + kFieldBytes);
+  const float step =
+      MeanStep(ReadFloat(BytesOf(message) + kHeaderBytes), context.workers);
+  switch (ReadWord(BytesOf(message))) {
+    case kLevels:
+      return grid.Decode(body, step, mean);
+    case kVotes:
+      std::fill(mean.begin(), mean.end(), 0.0f);
+      return VoteCodec(context)->DecodeAdd(body, 1.0f, mean);
+    default: {
+      const std::span<const uint8_t> codes =
+          CodesOf(grid, body, context.count).value();
+      for (size_t i = 0; i < codes.size(); ++i) {
+        mean[i] = (static_cast<float>(codes[i]) - grid.middle) * step;
+      }
+    }
+  }
+}
+
+}  // namespace
 
 void DecodeSum(const SumContext& context, std::span<const std::byte> message,
                std::span<float> mean) {
@@ -307,12 +420,9 @@ void DecodeSum(const SumContext& context, std::span<const std::byte> message,
                       mean);
       return;
     case kLevels:
-      SumGrid(*context.level_codec, context.workers)
-          .Decode(body,
-                  MeanStep(ReadFloat(BytesOf(message) + kHeaderBytes),
-                           context.workers),
-                  mean);
-      return;
+    case kCodedLevels:
+    case kVotes:
+      return DecodeLevels(context, message, mean);
     case kSparse: {
       std::fill(mean.begin(), mean.end(), 0.0f);
       const uint32_t kept = ReadWord(BytesOf(message) + kHeaderBytes);
@@ -339,8 +449,14 @@ size_t TypicalSumBytes(const SumContext& context) {
   }
   const size_t head = kHeaderBytes + kFieldBytes;
   if (context.level_codec != nullptr) {
-    return head +
-           SumGrid(*context.level_codec, context.workers).Bytes(context.count);
+    const SumOptions& options = context.level_codec->sum_options();
+    if (options.votes) {
+      return head + VoteCodec(context)->TypicalEncodedBytes(context.count);
+    }
+    const size_t bytes =
+        SumGrid(*context.level_codec, context.workers).Bytes(context.count);
+    // Sums lie close around 0: about three quarters of the bits.
+    return head + (options.entropy_coded ? bytes / 4 * 3 : bytes);
   }
   const size_t part =
       kPartHeaderBytes + context.codec.TypicalEncodedBytes(context.count);

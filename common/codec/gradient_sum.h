@@ -42,6 +42,11 @@ void AddContributions(const Codec& codec,
                       std::span<const Contribution> contributions,
                       std::span<float> mean);
 
+// The mean of integer sums of levels of `scale`: their sign where the codec
+// votes.
+void MeanOfLevels(const SumContext& context, const LevelSums& sums, float scale,
+                  std::span<float> mean);
+
 // The message of integer sums of levels of `scale`.
 Buffer EncodeLevelSum(const SumContext& context, const LevelSums& sums,
                       float scale);

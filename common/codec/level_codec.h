@@ -1,28 +1,45 @@
 // A codec whose values are whole numbers of steps of a scale that all workers
 // share, so that a server adds them as integers (TernGrad's scaler sharing, Wen
-// et al., arXiv 1705.07878, section 3). The scale of a block is agreed one step
-// ahead: every payload carries the scale its worker would have taken itself,
-// and the largest of a step, rounded by AgreedScale, is that of the next step.
-// The first step, for which nothing is agreed, goes with Codec::Encode, whose
-// payloads look the same and carry the scale they were made with.
+// et al., arXiv 1705.07878, section 3). The scale of a block is given by the
+// job, or agreed one step ahead: every payload carries the scale its worker
+// would have taken itself, and the largest of a step, rounded by AgreedScale,
+// is that of the next step. The first step, for which nothing is agreed, goes
+// with Codec::Encode, whose payloads look the same and carry the scale they
+// were made with.
 #ifndef TERSE_COMMON_CODEC_LEVEL_CODEC_H_
 #define TERSE_COMMON_CODEC_LEVEL_CODEC_H_
 
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/codec/codec.h"
 
 namespace terse {
 
+struct SumOptions {
+  // The scale, from the first step on; none: agreed.
+  std::optional<float> given_scale;
+  // The mean is the sign of the sum.
+  bool votes = false;
+  // Sums come down entropy coded where that is shorter.
+  bool entropy_coded = false;
+};
+
 class LevelCodec : public Codec {
  public:
-  // Levels are -MaxLevel()..MaxLevel() times the scale.
-  virtual uint32_t MaxLevel() const = 0;
+  explicit LevelCodec(const SumOptions& options) : options_(options) {}
 
-  // As Encode, with levels of `scale`. Values beyond MaxLevel() * scale become
+  const SumOptions& sum_options() const { return options_; }
+
+  // Codes are 0..Top(); code c stands for (c - Top() / 2) times the scale.
+  virtual uint32_t Top() const = 0;
+
+  // As Encode, with levels of `scale`. Values beyond Top() / 2 * scale become
   // the outermost level; a scale of 0 makes all levels 0. Validate accepts what
   // it writes; DecodeAdd would take another scale.
   // Requires: scale is finite and not negative.
@@ -35,7 +52,7 @@ class LevelCodec : public Codec {
   // Requires of this and the next: `source` is valid for as many elements.
   virtual float OwnScale(std::span<const std::byte> source) const = 0;
 
-  // sums[i] += level_i.
+  // sums[i] += code_i - Top() / 2, rounded down.
   // Requires: no sum leaves the range of its type.
   virtual void AddLevels(std::span<const std::byte> source,
                          std::span<int8_t> sums) const = 0;
@@ -43,6 +60,16 @@ class LevelCodec : public Codec {
                          std::span<int16_t> sums) const = 0;
   virtual void AddLevels(std::span<const std::byte> source,
                          std::span<int32_t> sums) const = 0;
+
+ protected:
+  // What Describe ends with.
+  std::string DescribeSums() const {
+    return absl::StrCat(options_.given_scale ? ",scale=given" : ",scale=shared",
+                        options_.entropy_coded ? ",coding=entropy" : "");
+  }
+
+ private:
+  SumOptions options_;
 };
 
 // `own_scale_max` rounded up to 8 significant bits (at most the largest finite

@@ -1,7 +1,6 @@
 #include "common/codec/level_sums.h"
 
 #include <cstdint>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -12,10 +11,11 @@
 namespace terse {
 
 SumGrid::SumGrid(const LevelCodec& codec, uint32_t workers) {
-  const uint64_t reach = uint64_t{workers} * codec.MaxLevel();
+  const uint64_t reach = uint64_t{workers} * codec.Top();
   TERSE_CHECK(reach > 0 && reach <= kLevelSumMax);
-  max = static_cast<uint32_t>(reach);
-  bits = CodeBits(2 * max);
+  top = static_cast<uint32_t>(reach);
+  bits = CodeBits(top);
+  middle = static_cast<float>(top) / 2;
 }
 
 size_t SumGrid::Bytes(size_t count) const {
@@ -25,25 +25,31 @@ size_t SumGrid::Bytes(size_t count) const {
 absl::Status SumGrid::Validate(std::span<const std::byte> source,
                                size_t count) const {
   TERSE_RETURN_IF_ERROR(CheckSize("level sum", source.size(), Bytes(count)));
-  if (count == 0 || SumsAreValid(BytesOf(source), count, bits, 2 * max)) {
+  if (count == 0 || SumsAreValid(BytesOf(source), count, bits, top)) {
     return absl::OkStatus();
   }
-  return absl::DataLossError(absl::StrCat("level sum: a sum is beyond ", max,
+  return absl::DataLossError(absl::StrCat("level sum: a sum is beyond ", top,
                                           " or the padding is not zero"));
 }
 
 void SumGrid::Decode(std::span<const std::byte> source, float step,
                      std::span<float> target) const {
-  UnpackSums(BytesOf(source), target.size(), bits, max, step, target.data());
+  UnpackSums(BytesOf(source), target.size(), bits, middle, step, target.data());
 }
 
-LevelSums::LevelSums(const SumGrid& grid, size_t count) : grid_(grid) {
-  if (grid.max <= std::numeric_limits<int8_t>::max()) {
-    sums8_.resize(count);
-  } else if (grid.max <= std::numeric_limits<int16_t>::max()) {
-    sums16_.resize(count);
+LevelSums::LevelSums(const LevelCodec& codec, uint32_t workers, size_t count)
+    : grid_(codec, workers) {
+  // AddLevels takes half the top, rounded down, off every code: what that is
+  // short of the bias goes off before. Every sum on the way is then from -bias
+  // to top - bias, which as many bits hold as the codes have.
+  const int32_t start = static_cast<int32_t>(workers * (codec.Top() / 2)) -
+                        static_cast<int32_t>(bias());
+  if (grid_.bits <= 8) {
+    sums8_.resize(count, static_cast<int8_t>(start));
+  } else if (grid_.bits <= 16) {
+    sums16_.resize(count, static_cast<int16_t>(start));
   } else {
-    sums32_.resize(count);
+    sums32_.resize(count, start);
   }
 }
 
@@ -62,14 +68,22 @@ void LevelSums::Add(const LevelCodec& codec,
 void LevelSums::Pack(std::span<std::byte> target) const {
   WithSums(*this, [&](auto sums) {
     TERSE_CHECK(target.size() == grid_.Bytes(sums.size()));
-    PackSums(sums.data(), sums.size(), grid_.max, grid_.bits, BytesOf(target));
+    PackSums(sums.data(), sums.size(), bias(), grid_.bits, BytesOf(target));
   });
+}
+
+void LevelSums::Codes(std::span<uint8_t> target) const {
+  TERSE_CHECK(target.size() == sums8_.size());
+  for (size_t i = 0; i < target.size(); ++i) {
+    target[i] = static_cast<uint8_t>(sums8_[i] + static_cast<int>(bias()));
+  }
 }
 
 void LevelSums::Scale(float step, std::span<float> target) const {
   WithSums(*this, [&](auto sums) {
     TERSE_CHECK(target.size() == sums.size());
-    ScaleSums(sums.data(), sums.size(), step, target.data());
+    ScaleSums(sums.data(), sums.size(),
+              static_cast<float>(bias()) - grid_.middle, step, target.data());
   });
 }
 

@@ -10,60 +10,62 @@
 
 namespace terse {
 
-std::unique_ptr<Codec> LevelsCodec::Qsgd(uint32_t levels, uint32_t bucket,
-                                         LevelNorm norm) {
+std::unique_ptr<LevelsCodec> LevelsCodec::Qsgd(uint32_t levels, size_t bucket,
+                                               LevelNorm norm) {
   const LevelGrid grid{.top = 2 * levels,
                        .code_bits = CodeBits(2 * levels),
                        .norm = norm,
                        .stochastic = true,
                        .bucket = bucket};
-  return std::unique_ptr<Codec>(new LevelsCodec(
+  return std::unique_ptr<LevelsCodec>(new LevelsCodec(
       "qsgd",
-      absl::StrCat(":levels=", levels, ",bucket=", bucket,
+      absl::StrCat(":levels=", levels,
+                   bucket == SIZE_MAX ? "" : absl::StrCat(",bucket=", bucket),
                    ",norm=", norm == LevelNorm::kL2 ? "l2" : "max"),
       grid));
 }
 
-std::unique_ptr<Codec> LevelsCodec::Dorefa(uint32_t bits) {
+std::unique_ptr<LevelsCodec> LevelsCodec::Dorefa(uint32_t bits) {
   const LevelGrid grid{.top = (1u << bits) - 1,
                        .code_bits = bits,
                        .norm = LevelNorm::kMax,
                        .stochastic = true,
                        .bucket = SIZE_MAX};
-  return std::unique_ptr<Codec>(
+  return std::unique_ptr<LevelsCodec>(
       new LevelsCodec("dorefa", absl::StrCat(":bits=", bits), grid));
 }
 
-std::unique_ptr<Codec> LevelsCodec::Uniform(uint32_t bits, bool stochastic) {
+std::unique_ptr<LevelsCodec> LevelsCodec::Uniform(uint32_t bits,
+                                                  bool stochastic) {
   const LevelGrid grid{.top = (1u << bits) - 2,
                        .code_bits = bits,
                        .norm = LevelNorm::kMax,
                        .stochastic = stochastic,
                        .bucket = SIZE_MAX};
-  return std::unique_ptr<Codec>(new LevelsCodec(
+  return std::unique_ptr<LevelsCodec>(new LevelsCodec(
       "uniform",
       absl::StrCat(":bits=", bits,
                    ",stochastic=", stochastic ? "true" : "false"),
       grid));
 }
 
-std::unique_ptr<Codec> LevelsCodec::BlockFloat(uint32_t bits) {
+std::unique_ptr<LevelsCodec> LevelsCodec::BlockFloat(uint32_t bits) {
   const LevelGrid grid{.top = (1u << bits) - 2,
                        .code_bits = bits,
                        .norm = LevelNorm::kPowerOfTwo,
                        .stochastic = false,
                        .bucket = SIZE_MAX};
-  return std::unique_ptr<Codec>(
+  return std::unique_ptr<LevelsCodec>(
       new LevelsCodec("blockfloat", absl::StrCat(":bits=", bits), grid));
 }
 
-std::unique_ptr<Codec> LevelsCodec::Sign() {
+std::unique_ptr<LevelsCodec> LevelsCodec::Sign() {
   const LevelGrid grid{.top = 1,
                        .code_bits = 1,
                        .norm = LevelNorm::kMeanMagnitude,
                        .stochastic = false,
                        .bucket = SIZE_MAX};
-  return std::unique_ptr<Codec>(new LevelsCodec("sign", "", grid));
+  return std::unique_ptr<LevelsCodec>(new LevelsCodec("sign", "", grid));
 }
 
 size_t LevelsCodec::MaxEncodedBytes(size_t count) const {

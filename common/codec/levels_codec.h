@@ -16,21 +16,24 @@ namespace terse {
 
 class LevelsCodec final : public Codec {
  public:
-  // Codes -levels..levels times norm / levels.
-  static std::unique_ptr<Codec> Qsgd(uint32_t levels, uint32_t bucket,
-                                     LevelNorm norm);
+  // Codes -levels..levels times norm / levels. A bucket of SIZE_MAX is the
+  // block.
+  static std::unique_ptr<LevelsCodec> Qsgd(uint32_t levels, size_t bucket,
+                                           LevelNorm norm);
 
   // 2^bits levels from -max to max, one norm a block.
-  static std::unique_ptr<Codec> Dorefa(uint32_t bits);
+  static std::unique_ptr<LevelsCodec> Dorefa(uint32_t bits);
 
   // 2^(bits-1) - 1 levels above zero, up to the block's maximum.
-  static std::unique_ptr<Codec> Uniform(uint32_t bits, bool stochastic);
+  static std::unique_ptr<LevelsCodec> Uniform(uint32_t bits, bool stochastic);
 
   // Mantissas of `bits` bits that share a power of two.
-  static std::unique_ptr<Codec> BlockFloat(uint32_t bits);
+  static std::unique_ptr<LevelsCodec> BlockFloat(uint32_t bits);
 
   // The sign times the block's mean magnitude.
-  static std::unique_ptr<Codec> Sign();
+  static std::unique_ptr<LevelsCodec> Sign();
+
+  const LevelGrid& grid() const { return grid_; }
 
   std::string Describe() const override { return name_ + options_; }
   size_t MaxEncodedBytes(size_t count) const override;

@@ -11,7 +11,6 @@
 #include "common/base/status.h"
 #include "common/codec/index_coding.h"
 #include "common/codec/payload.h"
-#include "common/kernels/float_format.h"
 #include "common/kernels/moments.h"
 
 namespace terse {
@@ -39,10 +38,15 @@ size_t RowsCodec::RowSize(size_t row, size_t count) const {
   return std::min(rows_.elements, count - row * rows_.elements);
 }
 
+std::string RowsCodec::Describe() const {
+  const std::string values = values_.codec().Describe();
+  return values == "none" ? "rows" : "rows:values=(" + values + ")";
+}
+
 size_t RowsCodec::MaxEncodedBytes(size_t count) const {
   // With all rows sent there are no positions; see Encode.
   if (count == 0) return 0;
-  return kFieldBytes + 1 + count * sizeof(float);
+  return kFieldBytes + 1 + values_.codec().MaxEncodedBytes(count);
 }
 
 size_t RowsCodec::TypicalEncodedBytes(size_t count) const {
@@ -51,7 +55,8 @@ size_t RowsCodec::TypicalEncodedBytes(size_t count) const {
   const auto active = std::clamp<size_t>(
       std::llround(rows_.active_share * static_cast<double>(rows)), 1, rows);
   return kFieldBytes + TypicalIndexBytes(rows, active) +
-         std::min(count, active * rows_.elements) * sizeof(float);
+         values_.codec().TypicalEncodedBytes(
+             std::min(count, active * rows_.elements));
 }
 
 absl::StatusOr<size_t> RowsCodec::Encode(std::span<const float> values,
@@ -76,25 +81,47 @@ absl::StatusOr<size_t> RowsCodec::Encode(std::span<const float> values,
     active.push_back(static_cast<uint32_t>(row));
     sent += size;
   }
-  if (sent < count &&
-      MaxIndexBytes(rows, active.size()) > 1 + (count - sent) * sizeof(float)) {
+  if (MaxIndexBytes(rows, active.size()) +
+          values_.codec().MaxEncodedBytes(sent) >
+      1 + values_.codec().MaxEncodedBytes(count)) {
     // Positions that cost more than the other rows would: all are sent.
     active.resize(rows);
     std::iota(active.begin(), active.end(), 0u);
+    sent = count;
   }
-  uint8_t* to = BytesOf(target);
   const auto field = static_cast<uint32_t>(active.size());
-  std::memcpy(to, &field, sizeof(field));
-  to += kFieldBytes;
-  to += EncodeIndices(active, rows, {to, target.size() - kFieldBytes});
+  std::memcpy(target.data(), &field, sizeof(field));
+  const size_t start =
+      kFieldBytes + EncodeIndices(active, rows,
+                                  {BytesOf(target) + kFieldBytes,
+                                   target.size() - kFieldBytes});
   const float* const x = residual != nullptr ? residual : values.data();
+  thread_local std::vector<float> kept, loss;
+  kept.clear();
   for (const uint32_t row : active) {
-    const size_t bytes = RowSize(row, count) * sizeof(float);
-    std::memcpy(to, x + row * rows_.elements, bytes);
-    to += bytes;
+    const float* const first = x + row * rows_.elements;
+    kept.insert(kept.end(), first, first + RowSize(row, count));
   }
-  if (residual != nullptr) std::fill_n(residual, count, 0.0f);
-  return static_cast<size_t>(to - BytesOf(target));
+  loss.resize(residual != nullptr ? sent : 0);
+  TERSE_ASSIGN_OR_RETURN(
+      const size_t bytes,
+      values_.WriteValues(kept, loss, args, target.subspan(start)));
+  const float* from = loss.data();
+  for (size_t i = 0; residual != nullptr && i < active.size(); ++i) {
+    const size_t size = RowSize(active[i], count);
+    std::copy_n(from, size, residual + active[i] * rows_.elements);
+    from += size;
+  }
+  return start + bytes;
+}
+
+size_t RowsCodec::SentElements(std::span<const std::byte> source,
+                               size_t count) const {
+  const uint32_t active = ReadField(source);
+  IndexReader indices(ByteSpan(source.subspan(kFieldBytes)));
+  size_t sent = 0;
+  for (uint32_t i = 0; i < active; ++i) sent += RowSize(indices.Next(), count);
+  return sent;
 }
 
 absl::Status RowsCodec::Validate(std::span<const std::byte> source,
@@ -103,25 +130,11 @@ absl::Status RowsCodec::Validate(std::span<const std::byte> source,
   if (source.size() < kFieldBytes) {
     return absl::DataLossError("rows payload is cut short");
   }
-  const uint32_t active = ReadField(source);
-  const size_t rows = RowCount(count);
-  TERSE_ASSIGN_OR_RETURN(
-      const size_t index_bytes,
-      ValidateIndices(ByteSpan(source.subspan(kFieldBytes)), rows, active));
-  size_t sent = active * rows_.elements;
-  if (active > 0 && count % rows_.elements != 0) {
-    IndexReader indices(ByteSpan(source.subspan(kFieldBytes, index_bytes)));
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < active; ++i) last = indices.Next();
-    if (last + 1 == rows) sent -= rows_.elements - count % rows_.elements;
-  }
-  const size_t start = kFieldBytes + index_bytes;
-  TERSE_RETURN_IF_ERROR(
-      CheckSize("rows", source.size(), start + sent * sizeof(float)));
-  if (!AllFloatsFinite(FloatFormat::kBinary32, BytesOf(source) + start, sent)) {
-    return absl::InvalidArgumentError("rows payload: a value is not finite");
-  }
-  return absl::OkStatus();
+  TERSE_ASSIGN_OR_RETURN(const size_t index_bytes,
+                         ValidateIndices(ByteSpan(source.subspan(kFieldBytes)),
+                                         RowCount(count), ReadField(source)));
+  return values_.codec().Validate(source.subspan(kFieldBytes + index_bytes),
+                                  SentElements(source, count));
 }
 
 void RowsCodec::DecodeAdd(std::span<const std::byte> source, float weight,
@@ -129,18 +142,20 @@ void RowsCodec::DecodeAdd(std::span<const std::byte> source, float weight,
   const size_t count = target.size();
   if (count == 0) return;
   const uint32_t active = ReadField(source);
-  // The rows lie at the end: their bytes tell where they start.
-  IndexReader sizes(ByteSpan(source.subspan(kFieldBytes)));
-  size_t sent = 0;
-  for (uint32_t i = 0; i < active; ++i) sent += RowSize(sizes.Next(), count);
-  const uint8_t* from = BytesOf(source.last(sent * sizeof(float)));
-  IndexReader indices(ByteSpan(source.subspan(kFieldBytes)));
+  const std::span<const std::byte> body = source.subspan(kFieldBytes);
+  const size_t index_bytes =
+      ValidateIndices(ByteSpan(body), RowCount(count), active).value();
+  const float* from = values_
+                          .DecodeValues(body.subspan(index_bytes),
+                                        SentElements(source, count), weight)
+                          .data();
+  IndexReader indices(ByteSpan(body));
   for (uint32_t i = 0; i < active; ++i) {
     const size_t row = indices.Next();
-    float* const to = target.data() + row * rows_.elements;
     const size_t size = RowSize(row, count);
-    DecodeAddFloats(FloatFormat::kBinary32, from, size, weight, to);
-    from += size * sizeof(float);
+    float* const to = target.data() + row * rows_.elements;
+    for (size_t k = 0; k < size; ++k) to[k] += from[k];
+    from += size;
   }
 }
 

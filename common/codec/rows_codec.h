@@ -1,12 +1,14 @@
-// Sends the rows of a gradient matrix that are not all zeros, without loss:
+// Sends the rows of a gradient matrix that are not all zeros:
 // what backward leaves of a layer's outputs (meProp, Sun et al. 2017,
 // 1706.06197).
 #ifndef TERSE_COMMON_CODEC_ROWS_CODEC_H_
 #define TERSE_COMMON_CODEC_ROWS_CODEC_H_
 
 #include <string>
+#include <utility>
 
 #include "common/codec/codec.h"
+#include "common/codec/kept_values.h"
 
 namespace terse {
 
@@ -21,9 +23,10 @@ struct BlockRows {
 class RowsCodec final : public Codec {
  public:
   // Requires: rows.elements > 0.
-  explicit RowsCodec(const BlockRows& rows) : rows_(rows) {}
+  RowsCodec(const BlockRows& rows, KeptValues values)
+      : rows_(rows), values_(std::move(values)) {}
 
-  std::string Describe() const override { return "rows"; }
+  std::string Describe() const override;
   size_t MaxEncodedBytes(size_t count) const override;
   size_t TypicalEncodedBytes(size_t count) const override;
   absl::StatusOr<size_t> Encode(std::span<const float> values,
@@ -39,7 +42,11 @@ class RowsCodec final : public Codec {
   // Elements of `row` in a block of `count`.
   size_t RowSize(size_t row, size_t count) const;
 
+  // Elements of the rows that a payload's positions name.
+  size_t SentElements(std::span<const std::byte> source, size_t count) const;
+
   BlockRows rows_;
+  KeptValues values_;
 };
 
 }  // namespace terse

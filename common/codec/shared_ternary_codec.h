@@ -5,25 +5,43 @@
 #include <string>
 
 #include "common/codec/level_codec.h"
+#include "common/codec/terngrad_codec.h"
 
 namespace terse {
 
 class SharedTernaryCodec final : public LevelCodec {
  public:
-  explicit SharedTernaryCodec(float clip_sigmas) : clip_sigmas_(clip_sigmas) {}
+  explicit SharedTernaryCodec(float clip_sigmas, bool per_tensor = false,
+                              const SumOptions& sums = {})
+      : LevelCodec(sums), own_(clip_sigmas, per_tensor) {}
 
   std::string Describe() const override;
-  size_t MaxEncodedBytes(size_t count) const override;
-  size_t TypicalEncodedBytes(size_t count) const override;
+  size_t MaxEncodedBytes(size_t count) const override {
+    return own_.MaxEncodedBytes(count);
+  }
+  size_t TypicalEncodedBytes(size_t count) const override {
+    return own_.TypicalEncodedBytes(count);
+  }
+  bool ScansTensor() const override { return own_.ScansTensor(); }
+  absl::StatusOr<TensorScan> Scan(std::span<const float> values,
+                                  const EncodeArgs& args) const override {
+    return own_.Scan(values, args);
+  }
   absl::StatusOr<size_t> Encode(std::span<const float> values,
                                 const EncodeArgs& args,
-                                std::span<std::byte> target) const override;
+                                std::span<std::byte> target) const override {
+    return own_.Encode(values, args, target);
+  }
   absl::Status Validate(std::span<const std::byte> source,
-                        size_t count) const override;
+                        size_t count) const override {
+    return own_.Validate(source, count);
+  }
   void DecodeAdd(std::span<const std::byte> source, float weight,
-                 std::span<float> target) const override;
+                 std::span<float> target) const override {
+    own_.DecodeAdd(source, weight, target);
+  }
 
-  uint32_t MaxLevel() const override { return 1; }
+  uint32_t Top() const override { return 2; }
   absl::StatusOr<size_t> EncodeShared(
       std::span<const float> values, const EncodeArgs& args, float scale,
       std::span<std::byte> target) const override;
@@ -36,7 +54,7 @@ class SharedTernaryCodec final : public LevelCodec {
                  std::span<int32_t> sums) const override;
 
  private:
-  float clip_sigmas_;
+  TernGradCodec own_;
 };
 
 }  // namespace terse

@@ -12,55 +12,89 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
-#include "common/codec/index_coding.h"
 #include "common/codec/payload.h"
 #include "common/codec/top_k.h"
-#include "common/kernels/float_format.h"
 #include "common/kernels/moments.h"
 #include "common/kernels/select.h"
 
 namespace terse {
 namespace {
 
-std::span<const uint8_t> ByteSpan(std::span<const std::byte> source) {
-  return {BytesOf(source), source.size()};
+constexpr size_t kCountBytes = sizeof(uint32_t);
+
+uint32_t Magnitude(float x) { return std::bit_cast<uint32_t>(x) & 0x7fffffffu; }
+
+// Of payloads that start with the number of elements they send.
+size_t MaxCountedBytes(const KeptValues& values, size_t count) {
+  // With all elements kept there are no positions to code; KeptOrAll sees to it
+  // that fewer never take more.
+  return count == 0 ? 0
+                    : kCountBytes + 1 + values.codec().MaxEncodedBytes(count);
 }
 
-// Writes the positions and their values of x; a residual (x itself) loses them.
-size_t WriteKept(const float* x, std::span<const uint32_t> indices,
-                 size_t count, float* residual, std::span<uint8_t> target) {
-  uint8_t* kept = target.data() + EncodeIndices(indices, count, target);
-  for (uint32_t index : indices) {
-    WriteFloat(x[index], kept);
-    kept += sizeof(float);
-    if (residual != nullptr) residual[index] = 0;
+// `indices`: room for the block's; the first `kept` are those to send.
+absl::StatusOr<size_t> WriteCounted(const KeptValues& values, const float* x,
+                                    std::vector<uint32_t>& indices, size_t kept,
+                                    size_t count, const EncodeArgs& args,
+                                    std::span<std::byte> target) {
+  if (values.KeptOrAll(kept, count) > kept) {
+    std::iota(indices.begin(), indices.begin() + count, 0u);
+    kept = count;
   }
-  return static_cast<size_t>(kept - target.data());
+  const auto field = static_cast<uint32_t>(kept);
+  std::memcpy(target.data(), &field, sizeof(field));
+  TERSE_ASSIGN_OR_RETURN(const size_t bytes,
+                         values.Write(x, std::span(indices).first(kept), count,
+                                      args, target.subspan(kCountBytes)));
+  return kCountBytes + bytes;
 }
 
-// Checks what WriteKept wrote.
-absl::Status ValidateKept(const char* codec, std::span<const std::byte> source,
-                          size_t count, size_t kept) {
-  TERSE_ASSIGN_OR_RETURN(const size_t used,
-                         ValidateIndices(ByteSpan(source), count, kept));
-  TERSE_RETURN_IF_ERROR(
-      CheckSize(codec, source.size(), used + kept * sizeof(float)));
-  if (!AllFloatsFinite(FloatFormat::kBinary32, BytesOf(source) + used, kept)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(codec, " payload: a value is not finite"));
-  }
-  return absl::OkStatus();
+uint32_t ReadCount(std::span<const std::byte> source) {
+  uint32_t kept;
+  std::memcpy(&kept, source.data(), sizeof(kept));
+  return kept;
 }
 
-// Adds what WriteKept wrote.
-void AddKept(std::span<const std::byte> source, size_t kept, float weight,
-             std::span<float> target) {
-  const size_t value_bytes = kept * sizeof(float);
-  IndexReader indices(ByteSpan(source.first(source.size() - value_bytes)));
-  const uint8_t* value = BytesOf(source.last(value_bytes));
-  for (size_t i = 0; i < kept; ++i, value += sizeof(float)) {
-    target[indices.Next()] += weight * ReadFloat(value);
+absl::Status ValidateCounted(const KeptValues& values, const char* codec,
+                             std::span<const std::byte> source, size_t count) {
+  if (count == 0) return CheckSize(codec, source.size(), 0);
+  if (source.size() < kCountBytes || ReadCount(source) > count) {
+    return absl::DataLossError(absl::StrCat(
+        codec, " payload of ", source.size(), " bytes is cut short or sends ",
+        "more than its ", count, " elements"));
   }
+  return values.Validate(source.subspan(kCountBytes), ReadCount(source), count);
+}
+
+void DecodeAddCounted(const KeptValues& values,
+                      std::span<const std::byte> source, float weight,
+                      std::span<float> target) {
+  if (target.empty()) return;
+  values.DecodeAdd(source.subspan(kCountBytes), ReadCount(source), weight,
+                   target);
+}
+
+// Positions of the elements from a magnitude on; `ties` (not null) limits those
+// of just this magnitude to the first so many and loses them. False: an element
+// is not finite. With `residual` the values are added to it first.
+bool SelectFrom(std::span<const float> values, float* residual,
+                uint32_t least_bits, uint64_t* ties,
+                std::vector<uint32_t>& indices, size_t* kept) {
+  indices.resize(values.size() + kSelectSlack);
+  const size_t found = SelectAtLeast(values.data(), values.size(), residual,
+                                     least_bits, indices.data());
+  const float* const x = residual != nullptr ? residual : values.data();
+  *kept = 0;
+  for (size_t i = 0; i < found; ++i) {
+    const uint32_t magnitude = Magnitude(x[indices[i]]);
+    // Whatever is not finite is among the largest.
+    if (magnitude >= kInfinityBits) return false;
+    const bool tie = ties != nullptr && magnitude == least_bits;
+    if (tie && *ties == 0) continue;
+    if (tie) --*ties;
+    indices[(*kept)++] = indices[i];
+  }
+  return true;
 }
 
 // Stretch s of `kept` of a block, and the position in it that `key` draws.
@@ -78,22 +112,52 @@ struct Stretch {
 }  // namespace
 
 size_t TopKCodec::Kept(size_t count) const {
-  const size_t kept = KeptCount(ratio_, count);
-  // Positions that cost more than the dropped values would: all are kept.
-  const size_t dropped_bytes = (count - kept) * sizeof(float);
-  return MaxIndexBytes(count, kept) > 1 + dropped_bytes ? count : kept;
+  return values_.KeptOrAll(KeptCount(options_.ratio, count), count);
 }
 
 std::string TopKCodec::Describe() const {
-  return absl::StrCat("topk:ratio=", ratio_);
+  return values_.Describe(absl::StrCat("topk:ratio=", options_.ratio,
+                                       options_.per_tensor ? ",per=tensor" : "",
+                                       options_.any_ratio ? ",warm-up" : ""));
 }
 
 size_t TopKCodec::MaxEncodedBytes(size_t count) const {
-  return MaxIndexBytes(count, Kept(count)) + Kept(count) * sizeof(float);
+  return counted() ? MaxCountedBytes(values_, count)
+                   : values_.MaxBytes(Kept(count), count);
 }
 
 size_t TopKCodec::TypicalEncodedBytes(size_t count) const {
-  return TypicalIndexBytes(count, Kept(count)) + Kept(count) * sizeof(float);
+  return (counted() && count > 0 ? kCountBytes : 0) +
+         values_.TypicalBytes(Kept(count), count);
+}
+
+absl::StatusOr<TensorScan> TopKCodec::Scan(std::span<const float> values,
+                                           const EncodeArgs& args) const {
+  TensorScan scan;
+  if (values.empty()) return scan;
+  std::vector<float> sums;
+  std::span<const float> x = values;
+  if (!args.residual.empty()) {
+    sums.resize(values.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+      sums[i] = args.residual[i] + values[i];
+    }
+    x = sums;
+  }
+  TopKScratch scratch;
+  std::span<const uint32_t> indices;
+  if (!SelectTopK(x, nullptr, KeptCount(Ratio(args), x.size()), scratch,
+                  &indices)) {
+    return NonFiniteError(values);
+  }
+  scan.least_bits = kInfinityBits;
+  for (uint32_t index : indices) {
+    const uint32_t magnitude = Magnitude(x[index]);
+    if (magnitude < scan.least_bits) scan.ties = 0;
+    scan.least_bits = std::min(scan.least_bits, magnitude);
+    scan.ties += magnitude == scan.least_bits ? 1 : 0;
+  }
+  return scan;
 }
 
 absl::StatusOr<size_t> TopKCodec::Encode(std::span<const float> values,
@@ -102,43 +166,53 @@ absl::StatusOr<size_t> TopKCodec::Encode(std::span<const float> values,
   const size_t count = values.size();
   TERSE_CHECK(target.size() >= MaxEncodedBytes(count));
   if (count == 0) return size_t{0};
-  thread_local TopKScratch scratch;
   float* const residual = ResidualOf(args.residual);
+  const float* const x = residual != nullptr ? residual : values.data();
+  if (options_.per_tensor && args.scan != nullptr) {
+    thread_local std::vector<uint32_t> indices;
+    size_t kept = 0;
+    if (!SelectFrom(values, residual, args.scan->least_bits, &args.scan->ties,
+                    indices, &kept)) {
+      return NonFiniteError(values);
+    }
+    return WriteCounted(values_, x, indices, kept, count, args, target);
+  }
+  thread_local TopKScratch scratch;
   std::span<const uint32_t> indices;
-  if (!SelectTopK(values, residual, Kept(count), scratch, &indices)) {
+  const size_t kept = counted() ? KeptCount(Ratio(args), count) : Kept(count);
+  if (!SelectTopK(values, residual, kept, scratch, &indices)) {
     return NonFiniteError(values);
   }
-  return WriteKept(residual != nullptr ? residual : values.data(), indices,
-                   count, residual, {BytesOf(target), target.size()});
+  if (counted()) {
+    return WriteCounted(values_, x, scratch.indices, kept, count, args, target);
+  }
+  return values_.Write(x, indices, count, args, target);
 }
 
 absl::Status TopKCodec::Validate(std::span<const std::byte> source,
                                  size_t count) const {
-  return ValidateKept("topk", source, count, Kept(count));
+  return counted() ? ValidateCounted(values_, "topk", source, count)
+                   : values_.Validate(source, Kept(count), count);
 }
 
 void TopKCodec::DecodeAdd(std::span<const std::byte> source, float weight,
                           std::span<float> target) const {
-  AddKept(source, Kept(target.size()), weight, target);
+  if (counted()) return DecodeAddCounted(values_, source, weight, target);
+  values_.DecodeAdd(source, Kept(target.size()), weight, target);
 }
 
 std::string ThresholdCodec::Describe() const {
-  return absl::StrCat("threshold:threshold=", threshold_);
+  return values_.Describe(absl::StrCat("threshold:threshold=", threshold_));
 }
 
 size_t ThresholdCodec::MaxEncodedBytes(size_t count) const {
-  // With all elements kept there are no positions to code; with one less, a
-  // bitmap at most.
-  if (count == 0) return 0;
-  return sizeof(uint32_t) + 1 + count * sizeof(float);
+  return MaxCountedBytes(values_, count);
 }
 
 size_t ThresholdCodec::TypicalEncodedBytes(size_t count) const {
   // How many reach the threshold is known to nobody; one in a hundred.
   if (count == 0) return 0;
-  const size_t kept = KeptCount(0.01, count);
-  return sizeof(uint32_t) + TypicalIndexBytes(count, kept) +
-         kept * sizeof(float);
+  return kCountBytes + values_.TypicalBytes(KeptCount(0.01, count), count);
 }
 
 absl::StatusOr<size_t> ThresholdCodec::Encode(
@@ -148,62 +222,41 @@ absl::StatusOr<size_t> ThresholdCodec::Encode(
   TERSE_CHECK(target.size() >= MaxEncodedBytes(count));
   if (count == 0) return size_t{0};
   thread_local std::vector<uint32_t> indices;
-  indices.resize(count + kSelectSlack);
   float* const residual = ResidualOf(args.residual);
-  size_t kept =
-      SelectAtLeast(values.data(), count, residual,
-                    std::bit_cast<uint32_t>(threshold_), indices.data());
-  const float* const x = residual != nullptr ? residual : values.data();
-  // Whatever is not finite reaches the threshold.
-  for (size_t i = 0; i < kept; ++i) {
-    if (!std::isfinite(x[indices[i]])) return NonFiniteError(values);
+  size_t kept = 0;
+  if (!SelectFrom(values, residual, std::bit_cast<uint32_t>(threshold_),
+                  /*ties=*/nullptr, indices, &kept)) {
+    return NonFiniteError(values);
   }
-  if (kept < count &&
-      MaxIndexBytes(count, kept) > 1 + (count - kept) * sizeof(float)) {
-    // Positions that cost more than the other values would: all are kept.
-    std::iota(indices.begin(), indices.begin() + count, 0u);
-    kept = count;
-  }
-  uint8_t* const bytes = BytesOf(target);
-  const auto kept_field = static_cast<uint32_t>(kept);
-  std::memcpy(bytes, &kept_field, sizeof(kept_field));
-  return sizeof(kept_field) +
-         WriteKept(
-             x, std::span(indices).first(kept), count, residual,
-             {bytes + sizeof(kept_field), target.size() - sizeof(kept_field)});
+  return WriteCounted(values_, residual != nullptr ? residual : values.data(),
+                      indices, kept, count, args, target);
 }
 
 absl::Status ThresholdCodec::Validate(std::span<const std::byte> source,
                                       size_t count) const {
-  if (count == 0) return CheckSize("threshold", source.size(), 0);
-  if (source.size() < sizeof(uint32_t)) {
-    return absl::DataLossError("threshold payload is cut short");
-  }
-  uint32_t kept;
-  std::memcpy(&kept, source.data(), sizeof(kept));
-  return ValidateKept("threshold", source.subspan(sizeof(kept)), count, kept);
+  return ValidateCounted(values_, "threshold", source, count);
 }
 
 void ThresholdCodec::DecodeAdd(std::span<const std::byte> source, float weight,
                                std::span<float> target) const {
-  if (target.empty()) return;
-  uint32_t kept;
-  std::memcpy(&kept, source.data(), sizeof(kept));
-  AddKept(source.subspan(sizeof(kept)), kept, weight, target);
+  DecodeAddCounted(values_, source, weight, target);
 }
 
 std::string RandomKCodec::Describe() const {
-  return absl::StrCat("randomk:ratio=", ratio_,
-                      ",rescale=", rescale_ ? "true" : "false");
+  return values_.Describe(absl::StrCat(
+      "randomk:ratio=", ratio_, ",rescale=", rescale_ ? "true" : "false"));
 }
 
 size_t RandomKCodec::MaxEncodedBytes(size_t count) const {
   if (count == 0) return 0;
-  return sizeof(uint64_t) + KeptCount(ratio_, count) * sizeof(float);
+  return sizeof(uint64_t) +
+         values_.codec().MaxEncodedBytes(KeptCount(ratio_, count));
 }
 
 size_t RandomKCodec::TypicalEncodedBytes(size_t count) const {
-  return MaxEncodedBytes(count);
+  if (count == 0) return 0;
+  return sizeof(uint64_t) +
+         values_.codec().TypicalEncodedBytes(KeptCount(ratio_, count));
 }
 
 absl::StatusOr<size_t> RandomKCodec::Encode(std::span<const float> values,
@@ -217,32 +270,37 @@ absl::StatusOr<size_t> RandomKCodec::Encode(std::span<const float> values,
     return NonFiniteError(values);
   }
   const float* const x = residual != nullptr ? residual : values.data();
-  uint8_t* const bytes = BytesOf(target);
   const uint64_t key = MixKey({args.key, args.first_index});
-  std::memcpy(bytes, &key, sizeof(key));
+  std::memcpy(target.data(), &key, sizeof(key));
   const size_t kept = KeptCount(ratio_, count);
+  thread_local std::vector<float> sent, loss;
+  sent.resize(kept);
+  loss.resize(residual != nullptr ? kept : 0);
   for (size_t s = 0; s < kept; ++s) {
     const Stretch stretch(s, kept, count, key);
     const float value = x[stretch.position];
-    const float sent =
+    sent[s] =
         rescale_ ? std::clamp(value * stretch.size, -FLT_MAX, FLT_MAX) : value;
-    WriteFloat(sent, bytes + sizeof(key) + s * sizeof(float));
-    if (residual != nullptr) residual[stretch.position] = value - sent;
   }
-  return MaxEncodedBytes(count);
+  TERSE_ASSIGN_OR_RETURN(
+      const size_t bytes,
+      values_.WriteValues(sent, loss, args, target.subspan(sizeof(key))));
+  for (size_t s = 0; s < loss.size(); ++s) {
+    const size_t position = Stretch(s, kept, count, key).position;
+    residual[position] =
+        rescale_ ? residual[position] - sent[s] + loss[s] : loss[s];
+  }
+  return sizeof(key) + bytes;
 }
 
 absl::Status RandomKCodec::Validate(std::span<const std::byte> source,
                                     size_t count) const {
-  TERSE_RETURN_IF_ERROR(
-      CheckSize("randomk", source.size(), MaxEncodedBytes(count)));
-  if (count == 0) return absl::OkStatus();
-  if (!AllFloatsFinite(FloatFormat::kBinary32,
-                       BytesOf(source) + sizeof(uint64_t),
-                       KeptCount(ratio_, count))) {
-    return absl::InvalidArgumentError("randomk payload: a value is not finite");
+  if (count == 0) return CheckSize("randomk", source.size(), 0);
+  if (source.size() < sizeof(uint64_t)) {
+    return CheckSize("randomk", source.size(), MaxEncodedBytes(count));
   }
-  return absl::OkStatus();
+  return values_.codec().Validate(source.subspan(sizeof(uint64_t)),
+                                  KeptCount(ratio_, count));
 }
 
 void RandomKCodec::DecodeAdd(std::span<const std::byte> source, float weight,
@@ -251,10 +309,11 @@ void RandomKCodec::DecodeAdd(std::span<const std::byte> source, float weight,
   uint64_t key;
   std::memcpy(&key, source.data(), sizeof(key));
   const size_t kept = KeptCount(ratio_, target.size());
-  const uint8_t* value = BytesOf(source) + sizeof(key);
-  for (size_t s = 0; s < kept; ++s, value += sizeof(float)) {
+  const std::span<const float> values =
+      values_.DecodeValues(source.subspan(sizeof(key)), kept, weight);
+  for (size_t s = 0; s < kept; ++s) {
     const Stretch stretch(s, kept, target.size(), key);
-    target[stretch.position] += weight * ReadFloat(value);
+    target[stretch.position] += values[s];
   }
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
 #include "common/base/status.h"
 #include "common/codec/payload.h"
 #include "common/kernels/ternary.h"
@@ -37,7 +39,8 @@ float TernGradScale(const BlockMoments& moments, size_t count,
 }
 
 std::string TernGradCodec::Describe() const {
-  return absl::StrCat("terngrad:clip_sigmas=", clip_sigmas_);
+  return absl::StrCat("terngrad:clip_sigmas=", clip_sigmas_,
+                      per_tensor_ ? ",per=tensor" : "");
 }
 
 size_t TernGradCodec::MaxEncodedBytes(size_t count) const {
@@ -48,19 +51,54 @@ size_t TernGradCodec::TypicalEncodedBytes(size_t count) const {
   return MaxEncodedBytes(count);
 }
 
+absl::StatusOr<TensorScan> TernGradCodec::Scan(std::span<const float> values,
+                                               const EncodeArgs& args) const {
+  // Block by block, so that the sum beside a residual needs no second tensor.
+  BlockMoments total;
+  std::vector<float> sums(
+      args.residual.empty() ? 0 : std::min(kBlockElementsMax, values.size()));
+  for (size_t start = 0; start < values.size(); start += kBlockElementsMax) {
+    const auto run = values.subspan(
+        start, std::min(kBlockElementsMax, values.size() - start));
+    if (!sums.empty()) {
+      std::copy_n(args.residual.begin() + start, run.size(), sums.begin());
+    }
+    const BlockMoments moments = AddMoments(
+        run.data(), run.size(), sums.empty() ? nullptr : sums.data());
+    total.max_abs_bits = std::max(total.max_abs_bits, moments.max_abs_bits);
+    total.sum += moments.sum;
+    total.sum_squares += moments.sum_squares;
+  }
+  if (!total.finite()) return NonFiniteError(values);
+  return TensorScan{.scale = TernGradScale(total, values.size(), clip_sigmas_)};
+}
+
 absl::StatusOr<size_t> TernGradCodec::Encode(
     std::span<const float> values, const EncodeArgs& args,
     std::span<std::byte> target) const {
+  return EncodeTrits(values, args, std::nullopt, target);
+}
+
+absl::StatusOr<size_t> TernGradCodec::EncodeTrits(
+    std::span<const float> values, const EncodeArgs& args,
+    std::optional<float> agreed, std::span<std::byte> target) const {
   const size_t count = values.size();
   TERSE_CHECK(target.size() >= MaxEncodedBytes(count));
   if (count == 0) return size_t{0};
   float* const residual = ResidualOf(args.residual);
-  const BlockMoments moments = AddMoments(values.data(), count, residual);
+  BlockMoments moments;
+  float own;
+  if (per_tensor_ && args.scan != nullptr) {
+    moments.max_abs_bits = AddMaxAbs(values.data(), count, residual);
+    own = args.scan->scale;
+  } else {
+    moments = AddMoments(values.data(), count, residual);
+    own = TernGradScale(moments, count, clip_sigmas_);
+  }
   if (!moments.finite()) return NonFiniteError(values);
-  const float scale = TernGradScale(moments, count, clip_sigmas_);
-  WriteFloat(scale, BytesOf(target));
-  EncodeTernary(residual != nullptr ? residual : values.data(), count, scale,
-                args.key, args.first_index, residual,
+  WriteFloat(own, BytesOf(target));
+  EncodeTernary(residual != nullptr ? residual : values.data(), count,
+                agreed.value_or(own), args.key, args.first_index, residual,
                 BytesOf(target) + kScaleBytes);
   return MaxEncodedBytes(count);
 }

@@ -3,6 +3,7 @@
 #ifndef TERSE_COMMON_CODEC_TERNGRAD_CODEC_H_
 #define TERSE_COMMON_CODEC_TERNGRAD_CODEC_H_
 
+#include <optional>
 #include <string>
 
 #include "common/codec/codec.h"
@@ -19,11 +20,16 @@ float TernGradScale(const BlockMoments& moments, size_t count,
 
 class TernGradCodec final : public Codec {
  public:
-  explicit TernGradCodec(float clip_sigmas) : clip_sigmas_(clip_sigmas) {}
+  // `per_tensor`: the scale is that of the whole tensor.
+  explicit TernGradCodec(float clip_sigmas, bool per_tensor = false)
+      : clip_sigmas_(clip_sigmas), per_tensor_(per_tensor) {}
 
   std::string Describe() const override;
   size_t MaxEncodedBytes(size_t count) const override;
   size_t TypicalEncodedBytes(size_t count) const override;
+  bool ScansTensor() const override { return per_tensor_; }
+  absl::StatusOr<TensorScan> Scan(std::span<const float> values,
+                                  const EncodeArgs& args) const override;
   absl::StatusOr<size_t> Encode(std::span<const float> values,
                                 const EncodeArgs& args,
                                 std::span<std::byte> target) const override;
@@ -32,8 +38,16 @@ class TernGradCodec final : public Codec {
   void DecodeAdd(std::span<const std::byte> source, float weight,
                  std::span<float> target) const override;
 
+  // As Encode, with trits of the `agreed` scale, if there is one, behind the
+  // scale that is the block's own.
+  absl::StatusOr<size_t> EncodeTrits(std::span<const float> values,
+                                     const EncodeArgs& args,
+                                     std::optional<float> agreed,
+                                     std::span<std::byte> target) const;
+
  private:
   float clip_sigmas_;
+  bool per_tensor_;
 };
 
 }  // namespace terse

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "common/base/status.h"
 #include "common/base/string_view.h"
 #include "common/config/names.h"
@@ -26,7 +25,29 @@ YamlNode MakeScalar(const YamlPlace& place, std::string text, bool quoted) {
           .quoted = quoted};
 }
 
-// "qsgd:levels=7,bucket=512" as {kind: qsgd, levels: 7, bucket: 512}.
+// The parts between commas that stand in no parentheses.
+std::vector<absl::string_view> SplitOptions(absl::string_view text) {
+  std::vector<absl::string_view> parts;
+  int depth = 0;
+  size_t start = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    depth += text[i] == '(' ? 1 : text[i] == ')' ? -1 : 0;
+    if (text[i] != ',' || depth != 0) continue;
+    parts.push_back(text.substr(start, i - start));
+    start = i + 1;
+  }
+  parts.push_back(text.substr(start));
+  return parts;
+}
+
+// "(text)" as "text".
+absl::string_view StripParentheses(absl::string_view text) {
+  if (text.size() < 2 || text.front() != '(' || text.back() != ')') return text;
+  return text.substr(1, text.size() - 2);
+}
+
+// "qsgd:levels=7,bucket=512" as {kind: qsgd, levels: 7, bucket: 512}. Options
+// of an option stand in parentheses: "topk:values=(qsgd:levels=7,bucket=512)".
 std::string ExpandOptionText(const FieldDescriptor& kind, YamlNode& node) {
   const size_t colon = node.text.find(':');
   YamlNode mapping{.kind = YamlNode::Kind::kMapping, .place = node.place};
@@ -34,7 +55,7 @@ std::string ExpandOptionText(const FieldDescriptor& kind, YamlNode& node) {
       {kind.name(), node.place,
        MakeScalar(node.place, node.text.substr(0, colon), false)});
   for (const absl::string_view option :
-       absl::StrSplit(absl::string_view(node.text).substr(colon + 1), ',')) {
+       SplitOptions(absl::string_view(node.text).substr(colon + 1))) {
     const size_t equals = option.find('=');
     if (equals == option.npos || equals == 0) {
       return absl::StrCat("expects name:option=value,..., not ",
@@ -46,7 +67,8 @@ std::string ExpandOptionText(const FieldDescriptor& kind, YamlNode& node) {
     }
     mapping.entries.push_back(
         {key, node.place,
-         MakeScalar(node.place, std::string(option.substr(equals + 1)),
+         MakeScalar(node.place,
+                    std::string(StripParentheses(option.substr(equals + 1))),
                     false)});
   }
   node = std::move(mapping);

@@ -158,7 +158,7 @@ void FillDefaults(Message& message) {
     if (is_message) {
       const bool chosen = field.real_containing_oneof() != nullptr ||
                           AlternativeOf(field) != nullptr || IsRequired(field);
-      if (present || !chosen) {
+      if (present || (!chosen && GoesWithKind(message, field))) {
         FillDefaults(*reflection.MutableMessage(&message, &field));
       }
     } else if (!present && field.has_default_value() &&

@@ -62,6 +62,54 @@ void AddTernary32(const uint8_t* packed, size_t count, int32_t* sums) {
 }
 
 template <typename Code, typename Sum>
+HWY_INLINE void AddCodesAs(const uint8_t* packed, size_t count, uint32_t bits,
+                           uint32_t zero, Sum* sums) {
+  const hn::CappedTag<Sum, kPackGroup> d;
+  const hn::Rebind<Code, decltype(d)> dc;
+  const size_t lanes = hn::Lanes(d);
+  const auto zeros = hn::Set(d, static_cast<Sum>(zero));
+  const size_t grouped = count / kPackGroup * kPackGroup;
+  alignas(64) Code codes[kPackGroup];
+  for (size_t start = 0; start < grouped; start += kPackGroup) {
+    UnpackCodes(packed, bits, codes);
+    packed += kPackGroup / 8 * bits;
+    Sum* const group = sums + start;
+    for (size_t i = 0; i < kPackGroup; i += lanes) {
+      const auto code = hn::LoadU(dc, codes + i);
+      auto level = zeros;
+      if constexpr (sizeof(Code) == sizeof(Sum)) {
+        level = hn::Sub(hn::BitCast(d, code), zeros);
+      } else {
+        level = hn::Sub(hn::PromoteTo(d, code), zeros);
+      }
+      hn::StoreU(hn::Add(hn::LoadU(d, group + i), level), d, group + i);
+    }
+  }
+  reference::AddCodes(packed, count - grouped, bits, zero, sums + grouped);
+}
+
+void AddCodes8(const uint8_t* packed, size_t count, uint32_t bits,
+               uint32_t zero, int8_t* sums) {
+  AddCodesAs<uint8_t>(packed, count, bits, zero, sums);
+}
+void AddCodes16(const uint8_t* packed, size_t count, uint32_t bits,
+                uint32_t zero, int16_t* sums) {
+  if (bits <= 8) {
+    AddCodesAs<uint8_t>(packed, count, bits, zero, sums);
+  } else {
+    AddCodesAs<uint16_t>(packed, count, bits, zero, sums);
+  }
+}
+void AddCodes32(const uint8_t* packed, size_t count, uint32_t bits,
+                uint32_t zero, int32_t* sums) {
+  if (bits <= 8) {
+    AddCodesAs<uint8_t>(packed, count, bits, zero, sums);
+  } else {
+    AddCodesAs<uint16_t>(packed, count, bits, zero, sums);
+  }
+}
+
+template <typename Code, typename Sum>
 HWY_INLINE void PackSumsAs(const Sum* sums, size_t count, uint32_t bias,
                            uint32_t bits, uint8_t* packed) {
   const hn::CappedTag<Code, kPackGroup> d;
@@ -93,12 +141,12 @@ void PackSums16(const int16_t* sums, size_t count, uint32_t bias, uint32_t bits,
 // Codes of at most 16 bits.
 template <typename Code>
 HWY_INLINE void UnpackSumsAs(const uint8_t* packed, size_t count, uint32_t bits,
-                             uint32_t bias, float step, float* target) {
+                             float middle, float step, float* target) {
   const hn::ScalableTag<float> d;
   const hn::RebindToSigned<decltype(d)> di;
   const hn::Rebind<Code, decltype(d)> dc;
   const size_t lanes = hn::Lanes(d);
-  const auto biases = hn::Set(di, static_cast<int32_t>(bias));
+  const auto middles = hn::Set(d, middle);
   const auto steps = hn::Set(d, step);
   const size_t grouped = count / kPackGroup * kPackGroup;
   alignas(64) Code codes[kPackGroup];
@@ -106,21 +154,21 @@ HWY_INLINE void UnpackSumsAs(const uint8_t* packed, size_t count, uint32_t bits,
     UnpackCodes(packed, bits, codes);
     for (size_t i = 0; i < kPackGroup; i += lanes) {
       const auto code = hn::PromoteTo(di, hn::Load(dc, codes + i));
-      const auto sum = hn::ConvertTo(d, hn::Sub(code, biases));
+      const auto sum = hn::Sub(hn::ConvertTo(d, code), middles);
       hn::StoreU(hn::Mul(sum, steps), d, target + start + i);
     }
     packed += kPackGroup / 8 * bits;
   }
-  reference::UnpackSums(packed, count - grouped, bits, bias, step,
+  reference::UnpackSums(packed, count - grouped, bits, middle, step,
                         target + grouped);
 }
 
 void UnpackSumsKernel(const uint8_t* packed, size_t count, uint32_t bits,
-                      uint32_t bias, float step, float* target) {
+                      float middle, float step, float* target) {
   if (bits <= 8) {
-    UnpackSumsAs<uint8_t>(packed, count, bits, bias, step, target);
+    UnpackSumsAs<uint8_t>(packed, count, bits, middle, step, target);
   } else {
-    UnpackSumsAs<uint16_t>(packed, count, bits, bias, step, target);
+    UnpackSumsAs<uint16_t>(packed, count, bits, middle, step, target);
   }
 }
 
@@ -134,6 +182,9 @@ namespace terse {
 HWY_EXPORT(AddTernary8);
 HWY_EXPORT(AddTernary16);
 HWY_EXPORT(AddTernary32);
+HWY_EXPORT(AddCodes8);
+HWY_EXPORT(AddCodes16);
+HWY_EXPORT(AddCodes32);
 HWY_EXPORT(PackSums8);
 HWY_EXPORT(PackSums16);
 HWY_EXPORT(UnpackSumsKernel);
@@ -149,6 +200,29 @@ void AddTernary(const uint8_t* packed, size_t count, int16_t* sums) {
 void AddTernary(const uint8_t* packed, size_t count, int32_t* sums) {
   if (ScalarKernelsForced()) return reference::AddTernary(packed, count, sums);
   HWY_DYNAMIC_DISPATCH(AddTernary32)(packed, count, sums);
+}
+
+void AddCodes(const uint8_t* packed, size_t count, uint32_t bits, uint32_t zero,
+              int8_t* sums) {
+  // Wider codes leave the range of such sums.
+  if (ScalarKernelsForced() || bits > 8) {
+    return reference::AddCodes(packed, count, bits, zero, sums);
+  }
+  HWY_DYNAMIC_DISPATCH(AddCodes8)(packed, count, bits, zero, sums);
+}
+void AddCodes(const uint8_t* packed, size_t count, uint32_t bits, uint32_t zero,
+              int16_t* sums) {
+  if (ScalarKernelsForced()) {
+    return reference::AddCodes(packed, count, bits, zero, sums);
+  }
+  HWY_DYNAMIC_DISPATCH(AddCodes16)(packed, count, bits, zero, sums);
+}
+void AddCodes(const uint8_t* packed, size_t count, uint32_t bits, uint32_t zero,
+              int32_t* sums) {
+  if (ScalarKernelsForced()) {
+    return reference::AddCodes(packed, count, bits, zero, sums);
+  }
+  HWY_DYNAMIC_DISPATCH(AddCodes32)(packed, count, bits, zero, sums);
 }
 
 void PackSums(const int8_t* sums, size_t count, uint32_t bias, uint32_t bits,
@@ -177,12 +251,12 @@ size_t PackedSumBytes(size_t count, uint32_t bits) {
 }
 
 void UnpackSums(const uint8_t* packed, size_t count, uint32_t bits,
-                uint32_t bias, float step, float* target) {
+                float middle, float step, float* target) {
   if (ScalarKernelsForced() || bits > 16) {
-    return reference::UnpackSums(packed, count, bits, bias, step, target);
+    return reference::UnpackSums(packed, count, bits, middle, step, target);
   }
   HWY_DYNAMIC_DISPATCH(UnpackSumsKernel)
-  (packed, count, bits, bias, step, target);
+  (packed, count, bits, middle, step, target);
 }
 
 namespace {
@@ -194,9 +268,10 @@ bool PaddingIsZero(const uint8_t* packed, size_t count, uint32_t bits) {
 }
 
 template <typename Sum>
-void ScaleEach(const Sum* sums, size_t count, float step, float* target) {
+void ScaleEach(const Sum* sums, size_t count, float offset, float step,
+               float* target) {
   for (size_t i = 0; i < count; ++i) {
-    target[i] = static_cast<float>(sums[i]) * step;
+    target[i] = (static_cast<float>(sums[i]) + offset) * step;
   }
 }
 
@@ -213,14 +288,17 @@ bool SumsAreValid(const uint8_t* packed, size_t count, uint32_t bits,
          reference::MaxWideCode(packed, count, bits) <= top;
 }
 
-void ScaleSums(const int8_t* sums, size_t count, float step, float* target) {
-  ScaleEach(sums, count, step, target);
+void ScaleSums(const int8_t* sums, size_t count, float offset, float step,
+               float* target) {
+  ScaleEach(sums, count, offset, step, target);
 }
-void ScaleSums(const int16_t* sums, size_t count, float step, float* target) {
-  ScaleEach(sums, count, step, target);
+void ScaleSums(const int16_t* sums, size_t count, float offset, float step,
+               float* target) {
+  ScaleEach(sums, count, offset, step, target);
 }
-void ScaleSums(const int32_t* sums, size_t count, float step, float* target) {
-  ScaleEach(sums, count, step, target);
+void ScaleSums(const int32_t* sums, size_t count, float offset, float step,
+               float* target) {
+  ScaleEach(sums, count, offset, step, target);
 }
 
 }  // namespace terse

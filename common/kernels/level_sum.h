@@ -14,6 +14,15 @@ void AddTernary(const uint8_t* packed, size_t count, int8_t* sums);
 void AddTernary(const uint8_t* packed, size_t count, int16_t* sums);
 void AddTernary(const uint8_t* packed, size_t count, int32_t* sums);
 
+// sums[i] += code_i - zero, of packed codes of 1..16 bits. Requires sums that
+// do not overflow.
+void AddCodes(const uint8_t* packed, size_t count, uint32_t bits, uint32_t zero,
+              int8_t* sums);
+void AddCodes(const uint8_t* packed, size_t count, uint32_t bits, uint32_t zero,
+              int16_t* sums);
+void AddCodes(const uint8_t* packed, size_t count, uint32_t bits, uint32_t zero,
+              int32_t* sums);
+
 // Packs the codes sums[i] + bias, of 1..8 bits, 9..16 and 17..32 respectively.
 // Codes of more than 16 bits are packed as two strings: of all lower 16 bits,
 // then of all upper bits.
@@ -30,15 +39,19 @@ size_t PackedSumBytes(size_t count, uint32_t bits);
 bool SumsAreValid(const uint8_t* packed, size_t count, uint32_t bits,
                   uint32_t top);
 
-// target[i] = float(code_i - bias) * step: the product is rounded once.
-// Requires: |code_i - bias| <= 2^24.
+// target[i] = (float(code_i) - middle) * step: the product is rounded once.
+// Requires: codes below 2^24, `middle` a multiple of 1/2 below 2^23.
 void UnpackSums(const uint8_t* packed, size_t count, uint32_t bits,
-                uint32_t bias, float step, float* target);
+                float middle, float step, float* target);
 
-// target[i] = float(sums[i]) * step, as UnpackSums after PackSums.
-void ScaleSums(const int8_t* sums, size_t count, float step, float* target);
-void ScaleSums(const int16_t* sums, size_t count, float step, float* target);
-void ScaleSums(const int32_t* sums, size_t count, float step, float* target);
+// target[i] = (float(sums[i]) + offset) * step, as UnpackSums after PackSums
+// with a bias of middle + offset.
+void ScaleSums(const int8_t* sums, size_t count, float offset, float step,
+               float* target);
+void ScaleSums(const int16_t* sums, size_t count, float offset, float step,
+               float* target);
+void ScaleSums(const int32_t* sums, size_t count, float offset, float step,
+               float* target);
 
 namespace reference {
 
@@ -53,7 +66,10 @@ template <typename Sum>
 void PackSums(const Sum* sums, size_t count, uint32_t bias, uint32_t bits,
               uint8_t* packed);
 void UnpackSums(const uint8_t* packed, size_t count, uint32_t bits,
-                uint32_t bias, float step, float* target);
+                float middle, float step, float* target);
+template <typename Sum>
+void AddCodes(const uint8_t* packed, size_t count, uint32_t bits, uint32_t zero,
+              Sum* sums);
 // Largest of `count` codes of 17 to 32 bits; 0 if there are none.
 uint32_t MaxWideCode(const uint8_t* packed, size_t count, uint32_t bits);
 

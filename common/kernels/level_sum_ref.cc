@@ -121,9 +121,17 @@ void PackSums(const Sum* sums, size_t count, uint32_t bias, uint32_t bits,
 }
 
 void UnpackSums(const uint8_t* packed, size_t count, uint32_t bits,
-                uint32_t bias, float step, float* target) {
+                float middle, float step, float* target) {
   ForEachCode(packed, count, bits, [&](size_t i, uint32_t code) {
-    target[i] = static_cast<float>(static_cast<int32_t>(code - bias)) * step;
+    target[i] = (static_cast<float>(code) - middle) * step;
+  });
+}
+
+template <typename Sum>
+void AddCodes(const uint8_t* packed, size_t count, uint32_t bits, uint32_t zero,
+              Sum* sums) {
+  ForEachCode(packed, count, bits, [&](size_t i, uint32_t code) {
+    sums[i] = static_cast<Sum>(sums[i] + static_cast<int32_t>(code - zero));
   });
 }
 
@@ -134,9 +142,10 @@ uint32_t MaxWideCode(const uint8_t* packed, size_t count, uint32_t bits) {
   return max;
 }
 
-#define TERSE_INSTANTIATE(Sum)                                        \
-  template void AddTernaryTail(const uint8_t*, size_t, size_t, Sum*); \
-  template void AddTernary(const uint8_t*, size_t, Sum*);             \
+#define TERSE_INSTANTIATE(Sum)                                              \
+  template void AddTernaryTail(const uint8_t*, size_t, size_t, Sum*);       \
+  template void AddTernary(const uint8_t*, size_t, Sum*);                   \
+  template void AddCodes(const uint8_t*, size_t, uint32_t, uint32_t, Sum*); \
   template void PackSums(const Sum*, size_t, uint32_t, uint32_t, uint8_t*)
 TERSE_INSTANTIATE(int8_t);
 TERSE_INSTANTIATE(int16_t);

@@ -103,6 +103,7 @@ HWY_INLINE BlockMoments MeasureBucket(const LevelGrid& grid,
     return AbsoluteSumOf(values, count, residual);
   }
   BlockMoments moments;
+  if (grid.norm == LevelNorm::kGiven) return moments;
   moments.max_abs_bits = MaxAbsOf(values, count, residual);
   return moments;
 }

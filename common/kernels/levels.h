@@ -23,6 +23,10 @@ enum class LevelNorm : uint8_t {
   kPowerOfTwo,
   // The mean magnitude; goes with a top of 1 and kSign.
   kMeanMagnitude,
+  // LevelGrid::given_norm. Nothing is measured, no value is added to the
+  // residual, which holds what is encoded, and no magnitude may be beyond the
+  // norm if the grid is stochastic.
+  kGiven,
 };
 
 struct LevelGrid {
@@ -31,6 +35,7 @@ struct LevelGrid {
   LevelNorm norm = LevelNorm::kMax;
   bool stochastic = true;
   size_t bucket = 512;  // Consecutive elements that share a norm.
+  float given_norm = 0;
 
   size_t Buckets(size_t count) const {
     return count / bucket + (count % bucket != 0 ? 1 : 0);
@@ -85,7 +90,7 @@ enum class LevelRounding : uint8_t {
 };
 
 constexpr LevelRounding RoundingOf(const LevelGrid& grid) {
-  if (grid.norm == LevelNorm::kMeanMagnitude) return LevelRounding::kSign;
+  if (grid.top == 1 && !grid.stochastic) return LevelRounding::kSign;
   if (!grid.stochastic) return LevelRounding::kNearest;
   return grid.code_bits <= 8 ? LevelRounding::kFixedPoint
                              : LevelRounding::kFloor;

@@ -49,6 +49,8 @@ LevelScale MakeLevelScale(const LevelGrid& grid, const BlockMoments& moments,
     norm = std::max(max_abs, static_cast<float>(l2));
   } else if (grid.norm == LevelNorm::kMeanMagnitude) {
     norm = static_cast<float>(moments.sum / static_cast<double>(count));
+  } else if (grid.norm == LevelNorm::kGiven) {
+    norm = grid.given_norm;
   }
   // For a top of 1 the step is twice the norm and must stay finite.
   norm = std::min(norm, FLT_MAX / 2);
@@ -124,7 +126,7 @@ bool Encode(const LevelGrid& grid, const float* values, size_t count,
         moments = AddMoments(values + i, size, bucket_residual);
       } else if (grid.norm == LevelNorm::kMeanMagnitude) {
         moments = AddAbsoluteSum(values + i, size, bucket_residual);
-      } else {
+      } else if (grid.norm != LevelNorm::kGiven) {
         moments.max_abs_bits = AddMaxAbs(values + i, size, bucket_residual);
       }
       finite = finite && moments.finite();

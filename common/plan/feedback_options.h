@@ -18,8 +18,12 @@ struct FeedbackOptions {
   // The tensor's gradient is scaled down to this L2 norm first; 0: not.
   float gradient_norm_max = 0;
 
+  // What is not finite counts as 0.
+  bool zero_non_finite = false;
+
   bool any() const {
-    return error_feedback || momentum > 0 || gradient_norm_max > 0;
+    return error_feedback || momentum > 0 || gradient_norm_max > 0 ||
+           zero_non_finite;
   }
 };
 

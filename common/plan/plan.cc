@@ -65,6 +65,7 @@ GradientCodec Uncompressed(const GradientCodec& options) {
   GradientCodec codec;
   codec.set_momentum_correction(options.momentum_correction());
   codec.set_local_clip_norm(options.local_clip_norm());
+  codec.set_nan(options.nan());
   return codec;
 }
 
@@ -141,6 +142,14 @@ class Planner {
       codec = *std::move(made);
     }
     tensor.codec = codec;
+    tensor.warmup_ratios.assign(options.warmup_ratios().begin(),
+                                options.warmup_ratios().end());
+    if (codec->ScansTensor() && ElementCount(spec.shape) > kScanElementsMax) {
+      return BadJob("compress",
+                    absl::InvalidArgumentError(absl::StrCat(
+                        spec.name, " has more than ", kScanElementsMax,
+                        " elements; use per: block")));
+    }
     tensor.level_codec = dynamic_cast<const LevelCodec*>(codec.get());
     return absl::OkStatus();
   }
@@ -199,10 +208,12 @@ class Planner {
       if (tensor.level_codec == nullptr) continue;
       if (job_.cluster().mode() != Cluster::BSP) {
         return BadJob("compress", absl::InvalidArgumentError(
-                                      "scale: shared needs cluster.mode: bsp"));
+                                      "sums of levels (scale: shared, "
+                                      "scale: given, majority) need "
+                                      "cluster.mode: bsp"));
       }
-      const uint64_t levels = tensor.level_codec->MaxLevel();
-      if (levels * job_.cluster().workers() > kLevelSumMax) {
+      const uint64_t levels = tensor.level_codec->Top() + 1;
+      if ((levels - 1) * job_.cluster().workers() > kLevelSumMax) {
         return BadJob("compress",
                       absl::InvalidArgumentError(absl::StrCat(
                           levels, " levels of ", job_.cluster().workers(),
@@ -261,7 +272,8 @@ class Planner {
         .momentum_masking = IsSparse(options) && options.momentum_masking(),
         .gradient_norm_max =
             options.local_clip_norm() /
-            std::sqrt(static_cast<float>(job_.cluster().workers()))};
+            std::sqrt(static_cast<float>(job_.cluster().workers())),
+        .zero_non_finite = options.nan() == GradientCodec::ZERO};
     return absl::OkStatus();
   }
 

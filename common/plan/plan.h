@@ -38,6 +38,8 @@ struct TensorPlan {
   std::shared_ptr<const Codec> codec;
   bool error_feedback = false;
   FeedbackOptions feedback;
+  // In place of the codec's ratio in the first epochs, one after the other.
+  std::vector<float> warmup_ratios;
   // `codec` if its scale is shared by the workers, else null. Blocks then come
   // down with the scale of the next step behind them.
   const LevelCodec* level_codec = nullptr;
@@ -92,6 +94,18 @@ struct Plan {
 
 // Errors: InvalidArgument (exit code 78).
 absl::StatusOr<Plan> MakePlan(const Job& job);
+
+// The scale that workers share before any was agreed: the given one, or 0.
+inline float InitialScale(const TensorPlan& tensor) {
+  if (tensor.level_codec == nullptr) return 0;
+  return tensor.level_codec->sum_options().given_scale.value_or(0.0f);
+}
+
+// Share of the tensor's elements that is sent in an epoch, for
+// EncodeArgs::ratio.
+inline float SparseRatio(const TensorPlan& tensor, uint64_t epoch) {
+  return epoch < tensor.warmup_ratios.size() ? tensor.warmup_ratios[epoch] : 0;
+}
 
 // What a sum of the block's gradients is made with and read with.
 // Requires: not a buffer.

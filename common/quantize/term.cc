@@ -1,15 +1,13 @@
 #include "common/quantize/term.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/kernels/pack_bits.h"
+#include "common/kernels/terms.h"
 #include "common/kernels/weight_codes.h"
 #include "common/quantize/scaled.h"
 #include "common/quantize/stats.h"
@@ -88,40 +86,6 @@ class Term final : public StraightThrough {
 };
 
 }  // namespace
-
-namespace {
-
-// By magnitude; counting anew takes a call where the CPU is any x86-64.
-constexpr auto kTermCounts = [] {
-  std::array<uint8_t, 128> counts{};
-  for (unsigned q = 0; q < counts.size(); ++q) counts[q] = std::popcount(q);
-  return counts;
-}();
-
-}  // namespace
-
-void KeepTerms(uint32_t terms, std::span<int> group) {
-  uint32_t present = 0;
-  for (int q : group) present += kTermCounts[std::abs(q)];
-  // From the smallest term of the last weight: what is dropped is less.
-  for (int term = 1; present > terms; term *= 2) {
-    uint32_t here = 0;
-    for (int q : group) here += (std::abs(q) & term) != 0;
-    if (present - here >= terms) {
-      for (int& q : group) {
-        const int part = std::abs(q) & term;
-        q -= q < 0 ? -part : part;
-      }
-      present -= here;
-      continue;
-    }
-    for (size_t k = group.size(); k-- > 0 && present > terms;) {
-      if ((std::abs(group[k]) & term) == 0) continue;
-      group[k] -= group[k] < 0 ? -term : term;
-      --present;
-    }
-  }
-}
 
 std::unique_ptr<WeightQuantizer> MakeTerm(int bits, uint32_t group,
                                           uint32_t terms, size_t row_elements) {

@@ -5,16 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 
 #include "common/quantize/weight_quantizer.h"
 
 namespace terse {
-
-// Keeps the `terms` largest powers of two in the magnitudes of a group; of
-// equal ones those that come first. {21, 6, 17, 11} with 8 terms becomes
-// {21, 6, 16, 10}. Signs stay. Requires: magnitudes below 2^7.
-void KeepTerms(uint32_t terms, std::span<int> group);
 
 // Kung, McDanel, Zhang (SC 2020, arXiv 2007.06389): the uniform codes of
 // MakeUniform, each `group` consecutive weights of a row (the last may be

@@ -353,8 +353,12 @@ absl::StatusOr<std::array<double, kResidualRounds.size()>> ResidualRatios(
     uint64_t seed) {
   // Odd, and near the golden section of a block.
   constexpr size_t kShift = 162013;
+  // What a codec does to keep the mean is not for error feedback.
+  GradientCodec with_feedback = options;
+  with_feedback.set_error_feedback(options.kind() != GradientCodec::MAJORITY);
+  with_feedback.clear_rescale();
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Codec> codec,
-                         MakeCodec(options));
+                         MakeCodec(with_feedback));
   values = values.first(std::min(values.size(), kResidualElementsMax));
   std::array<double, kResidualRounds.size()> ratios = {};
   const double norm = Norm(values);

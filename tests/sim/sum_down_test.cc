@@ -58,6 +58,21 @@ std::vector<Method> Methods() {
         "error_feedback: true}"}},
       {"no_clip",
        {"compress.gradient={kind: terngrad, clip_sigmas: 0, scale: shared}"}},
+      {"qsgd", {"compress.gradient={kind: qsgd, scale: shared}"}},
+      {"dorefa_coded",
+       {"compress.gradient={kind: dorefa, scale: shared, coding: entropy}"}},
+      {"sign_given",
+       {"compress.gradient={kind: sign, scale: given, scale_max: 0.02, "
+        "error_feedback: true}"}},
+      {"majority",
+       {"compress.gradient=majority", "optimizer.learning_rate=0.001"}},
+      {"majority_of_four",
+       {"compress.gradient=majority", "cluster.workers=4",
+        "optimizer.learning_rate=0.001"}},
+      {"warm_up",
+       {"compress.gradient={kind: topk, ratio: 0.01, per: tensor, "
+        "warmup_ratios: [0.25, 0.05], values: terngrad, "
+        "error_feedback: true}"}},
       {"one_worker", {kTernary, "cluster.workers=1"}},
       {"many_workers",
        {kTernary, "cluster.workers=130", "train.steps=3",

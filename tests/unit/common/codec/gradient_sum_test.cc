@@ -1,5 +1,6 @@
 #include "common/codec/gradient_sum.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -88,12 +89,99 @@ TEST(GradientSumTest, AMeanComesBackBitForBitInTheShortestForm) {
   }
 }
 
+// Payloads of an agreed scale, their sum, and its message.
+struct LevelRound {
+  LevelRound(const std::string& options, uint32_t workers, size_t count,
+             float scale)
+      : codec(MakeCodecFromText(options)),
+        level_codec(dynamic_cast<const LevelCodec*>(codec.get())),
+        sums(*level_codec, workers, count),
+        mean(count),
+        context{.codec = *codec,
+                .level_codec = level_codec,
+                .workers = workers,
+                .count = count} {
+    for (uint32_t w = 0; w < workers; ++w) {
+      std::vector<std::byte> payload(codec->MaxEncodedBytes(count));
+      EXPECT_TRUE(level_codec
+                      ->EncodeShared(CodecInput("gaussian", count, w + 1),
+                                     {.key = w}, scale, payload)
+                      .ok());
+      sums.Add(*level_codec, payload);
+    }
+    MeanOfLevels(context, sums, scale, mean);
+    message = EncodeLevelSum(context, sums, scale);
+  }
+
+  std::unique_ptr<Codec> codec;
+  const LevelCodec* level_codec;
+  LevelSums sums;
+  std::vector<float> mean;
+  SumContext context;
+  Buffer message;
+};
+
+TEST(GradientSumTest, SumsOfAllLevelsComeBackBitForBit) {
+  for (const char* options :
+       {"kind: QSGD scale: SHARED", "kind: DOREFA bits: 3 scale: SHARED",
+        "kind: SIGN scale: SHARED", "kind: UNIFORM bits: 9 scale: SHARED",
+        "kind: DOREFA bits: 3 scale: SHARED coding: ENTROPY",
+        "kind: MAJORITY"}) {
+    for (uint32_t workers : {1, 3, 4, 200}) {
+      for (size_t count : {1, 700, 2003}) {
+        SCOPED_TRACE(testing::Message()
+                     << options << " " << workers << " " << count);
+        const LevelRound round(options, workers, count, 0x1p-8f);
+        EXPECT_EQ(Bits(Decoded(round.context, round.message, 0x1p-8f)),
+                  Bits(round.mean));
+      }
+    }
+  }
+}
+
+TEST(GradientSumTest, EntropyCodingTakesFewerBitsThanTheRangeOfSums) {
+  const std::string options = "kind: TERNGRAD scale: SHARED";
+  const size_t fixed = LevelRound(options, 16, 50000, 0.05f).message.size();
+  const LevelRound coded(options + " coding: ENTROPY", 16, 50000, 0.05f);
+  EXPECT_EQ(FormOf(coded.message), 5u);
+  // 33 values take 6 bits; their sum is nearly Gaussian.
+  EXPECT_LT(coded.message.size(), fixed * 2 / 3);
+  EXPECT_EQ(Bits(Decoded(coded.context, coded.message, 0.05f)),
+            Bits(coded.mean));
+}
+
+TEST(GradientSumTest, VotesAreTheSignsOfTheSumAndTiesNobodys) {
+  for (uint32_t workers : {3, 4}) {
+    const LevelRound round("kind: MAJORITY", workers, 1000, 2.0f);
+    EXPECT_EQ(FormOf(round.message), 6u);
+    std::vector<int> sums(1000);
+    for (uint32_t w = 0; w < workers; ++w) {
+      const auto values = CodecInput("gaussian", 1000, w + 1);
+      for (size_t i = 0; i < 1000; ++i) sums[i] += values[i] < 0 ? -1 : 1;
+    }
+    const auto ties = std::count(sums.begin(), sums.end(), 0);
+    for (size_t i = 0; i < 1000; ++i) {
+      const float vote = static_cast<float>((sums[i] > 0) - (sums[i] < 0));
+      ASSERT_EQ(round.mean[i], vote);
+    }
+    EXPECT_EQ(ties > 0, workers == 4);
+    // A bit an element, or a trit where there can be ties.
+    EXPECT_NEAR(static_cast<double>(round.message.size()),
+                workers == 3 ? 1000 / 8 : 1000 / 5, 24);
+    Buffer damaged = Buffer::CopyOf(round.message.bytes());
+    const float size = 3;
+    std::memcpy(damaged.mutable_bytes().data() + 16, &size, sizeof(size));
+    EXPECT_TRUE(
+        absl::IsDataLoss(ValidateSum(round.context, 2.0f, damaged.bytes())));
+  }
+}
+
 TEST(GradientSumTest, LevelSumsComeBackBitForBit) {
   for (uint32_t workers : {1, 2, 127, 128, 1000}) {
     const Round round("kind: TERNGRAD scale: SHARED", workers, 1003);
     const SumContext context = round.Context(workers);
     const SumGrid grid(*context.level_codec, workers);
-    LevelSums sums(grid, 1003);
+    LevelSums sums(*context.level_codec, workers, 1003);
     for (const Contribution& part : round.contributions) {
       sums.Add(*context.level_codec, part.payload.bytes());
     }

@@ -18,6 +18,15 @@ namespace {
 const std::vector<std::string>& LevelCodecOptions() {
   static const auto* const options = new std::vector<std::string>{
       "kind: TERNGRAD scale: SHARED",
+      "kind: QSGD scale: SHARED",
+      "kind: QSGD levels: 1000 norm: L2 scale: SHARED",
+      "kind: UNIFORM bits: 8 scale: SHARED",
+      "kind: UNIFORM bits: 5 stochastic: true scale: SHARED",
+      "kind: DOREFA bits: 1 scale: SHARED",
+      "kind: DOREFA scale: SHARED",
+      "kind: DOREFA bits: 12 scale: SHARED",
+      "kind: BLOCKFLOAT bits: 8 scale: SHARED",
+      "kind: SIGN scale: SHARED",
       "kind: TERNGRAD scale: SHARED clip_sigmas: 0"};
   return *options;
 }
@@ -47,6 +56,14 @@ class LevelCodecTest : public testing::TestWithParam<std::string> {
     return levels;
   }
 
+  // What Levels' whole numbers are short of levels of an even top.
+  float Half() const { return codec_->Top() % 2 != 0 ? 0.5f : 0.0f; }
+  bool Stochastic() const {
+    return GetParam().find("SIGN") == std::string::npos &&
+           GetParam().find("BLOCKFLOAT") == std::string::npos &&
+           GetParam().find("bits: 8") == std::string::npos;
+  }
+
   std::unique_ptr<Codec> owned_;
   const LevelCodec* codec_ = nullptr;
 };
@@ -57,17 +74,21 @@ TEST_P(LevelCodecTest, CarriesTheScaleEncodeWouldTake) {
     const std::vector<std::byte> own = MustEncode(*codec_, values);
     EXPECT_EQ(codec_->OwnScale(Shared(values, 17.0f)), codec_->OwnScale(own))
         << kind;
-    // Of its own scale it makes the same payload.
+    // Of its own scale it makes the same payload; a norm of several steps may
+    // differ in its last place from its steps.
+    if (codec_->Top() > 2) continue;
     EXPECT_EQ(Shared(values, codec_->OwnScale(own)), own) << kind;
   }
 }
 
 TEST_P(LevelCodecTest, ValuesBeyondTheScaleSaturate) {
   const std::vector<float> values = {1e30f, -1e30f, 2.0f, -2.0f, 0.0f};
-  const int32_t top = static_cast<int32_t>(codec_->MaxLevel());
-  const float scale = 0.5f / static_cast<float>(top);
-  EXPECT_EQ(Levels(Shared(values, scale), 5),
-            (std::vector<int32_t>{top, -top, top, -top, 0}));
+  const auto top = static_cast<int32_t>(codec_->Top());
+  const int32_t most = top - top / 2, least = -(top / 2);
+  std::vector<int32_t> levels =
+      Levels(Shared(values, 1.0f / static_cast<float>(top)), 5);
+  if (top % 2 != 0) levels[4] = 0;  // There is no level at zero.
+  EXPECT_EQ(levels, (std::vector<int32_t>{most, least, most, least, 0}));
 }
 
 TEST_P(LevelCodecTest, AScaleOfZeroSendsNothingButTheOwnScale) {
@@ -76,7 +97,11 @@ TEST_P(LevelCodecTest, AScaleOfZeroSendsNothingButTheOwnScale) {
   EncodeArgs args;
   args.residual = residual;
   const std::vector<std::byte> payload = Shared(values, 0, args);
-  EXPECT_EQ(Levels(payload, 700), std::vector<int32_t>(700));
+  std::vector<float> sent(700);
+  LevelSums sums(*codec_, 1, 700);
+  sums.Add(*codec_, payload);
+  sums.Scale(0, sent);
+  EXPECT_EQ(sent, std::vector<float>(700));
   EXPECT_GT(codec_->OwnScale(payload), 0);
   for (size_t i = 0; i < values.size(); ++i) {
     ASSERT_EQ(residual[i], values[i] + 0.25f);
@@ -92,13 +117,16 @@ TEST_P(LevelCodecTest, FeedbackKeepsWhatSaturationCutOff) {
   const std::vector<int32_t> levels =
       Levels(Shared(values, scale, args), values.size());
   for (size_t i = 0; i < values.size(); ++i) {
-    ASSERT_EQ(residual[i], values[i] - static_cast<float>(levels[i]) * scale);
+    const float level = static_cast<float>(levels[i]) - Half();
+    // Beyond the grid a value is clipped first, and the two losses are added.
+    ASSERT_NEAR(residual[i], values[i] - level * scale, 0x1p-20f);
   }
 }
 
 TEST_P(LevelCodecTest, IsUnbiasedWithinTheScale) {
+  if (!Stochastic()) GTEST_SKIP() << "rounds to the nearest";
   const std::vector<float> values = CodecInput("gaussian", 400, 5);
-  const float scale = 8.0f / static_cast<float>(codec_->MaxLevel());
+  const float scale = 8.0f / static_cast<float>((codec_->Top() + 1) / 2);
   std::vector<int32_t> sums(values.size());
   constexpr int kDraws = 4096;
   for (uint64_t key = 1; key <= kDraws; ++key) {
@@ -106,11 +134,11 @@ TEST_P(LevelCodecTest, IsUnbiasedWithinTheScale) {
                       std::span(sums));
   }
   for (size_t i = 0; i < values.size(); ++i) {
-    const double steps = std::fabs(double{values[i]}) / scale;
+    const double steps = double{values[i]} / scale + Half();
     const double f = steps - std::floor(steps);
     const double deviation = std::sqrt(f * (1 - f) / kDraws);
-    const double mean = double{values[i]} / scale;
-    EXPECT_NEAR(double(sums[i]) / kDraws, mean, 5.5 * deviation + 1e-6) << i;
+    // The fraction of a step is drawn with 2^-14 or better.
+    EXPECT_NEAR(double(sums[i]) / kDraws, steps, 5.5 * deviation + 1e-4) << i;
   }
 }
 
@@ -125,10 +153,12 @@ TEST_P(LevelCodecTest, RefusesNonFiniteValues) {
 // algorithms.md Y7: with an agreed scale a float holds every partial sum.
 TEST_P(LevelCodecTest, IntegerSumsAreTheFloatSumsOfDecodedPayloads) {
   for (uint32_t workers : {1, 2, 3, 127, 128, 1000}) {
+    // A float holds sums of 2^16 half steps.
+    if (uint64_t{workers} * codec_->Top() > 65536) continue;
     const size_t count = workers > 100 ? 700 : 3001;
     const float scale = AgreedScale(0.731f);
     const SumGrid grid(*codec_, workers);
-    LevelSums sums(grid, count);
+    LevelSums sums(*codec_, workers, count);
     std::vector<float> floats(count, 0.0f);
     for (uint32_t w = 0; w < workers; ++w) {
       // Beyond the scale, so that sums reach the ends of their range.
@@ -139,7 +169,8 @@ TEST_P(LevelCodecTest, IntegerSumsAreTheFloatSumsOfDecodedPayloads) {
           Shared(values, scale, {.key = Mix64(w + 1)});
       sums.Add(*codec_, payload);
       // Codec::DecodeAdd takes the scale that is written in front.
-      std::memcpy(payload.data(), &scale, sizeof(scale));
+      const float norm = scale * (static_cast<float>(codec_->Top()) / 2);
+      std::memcpy(payload.data(), &norm, sizeof(norm));
       codec_->DecodeAdd(payload, 1, floats);
     }
     std::vector<std::byte> packed(grid.Bytes(count));
@@ -159,7 +190,8 @@ TEST_P(LevelCodecTest, IntegerSumsAreTheFloatSumsOfDecodedPayloads) {
 TEST_P(LevelCodecTest, SumsTakeTheNarrowestBits) {
   for (uint32_t workers : {1, 2, 127, 128, 1000, 4096}) {
     const SumGrid grid(*codec_, workers);
-    const double levels = 2.0 * workers * codec_->MaxLevel() + 1;
+    if (uint64_t{workers} * codec_->Top() > kLevelSumMax) continue;
+    const double levels = 1.0 * workers * codec_->Top() + 1;
     EXPECT_EQ(grid.bits, std::ceil(std::log2(levels))) << workers;
   }
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/base/random.h"
+#include "common/codec/dense_codec.h"
 #include "gtest/gtest.h"
 
 namespace terse {
@@ -31,8 +32,14 @@ std::vector<float> Matrix(size_t rows, size_t width,
   return values;
 }
 
+// Values as fp32.
+KeptValues Floats() {
+  return KeptValues(std::make_unique<DenseCodec>(FloatFormat::kBinary32),
+                    /*fixed_size=*/true);
+}
+
 TEST(RowsCodecTest, TakesTheBytesOfTheActiveRowsAndTheirPositions) {
-  const RowsCodec codec({.elements = 784});
+  const RowsCodec codec({.elements = 784}, Floats());
   const std::vector<size_t> active = {3, 4, 77, 120, 333};
   const auto values = Matrix(334, 784, active);
   const Bytes payload = MustEncode(codec, values);
@@ -45,7 +52,7 @@ TEST(RowsCodecTest, TakesTheBytesOfTheActiveRowsAndTheirPositions) {
 }
 
 TEST(RowsCodecTest, TheLastRowOfABlockMayBeShort) {
-  const RowsCodec codec({.elements = 10});
+  const RowsCodec codec({.elements = 10}, Floats());
   for (const size_t active : {size_t{0}, size_t{2}}) {
     std::vector<float> values = Matrix(3, 10, {active});
     values.resize(23);
@@ -60,7 +67,7 @@ TEST(RowsCodecTest, TheLastRowOfABlockMayBeShort) {
 }
 
 TEST(RowsCodecTest, ARowThatIsLongerThanTheBlockIsOneRow) {
-  const RowsCodec codec({.elements = 1000});
+  const RowsCodec codec({.elements = 1000}, Floats());
   const auto values = Matrix(1, 40, {0});
   const Bytes payload = MustEncode(codec, values);
   EXPECT_EQ(payload.size(), 4 + 1 + 40 * sizeof(float));
@@ -70,7 +77,7 @@ TEST(RowsCodecTest, ARowThatIsLongerThanTheBlockIsOneRow) {
 }
 
 TEST(RowsCodecTest, MatchesItsFormat) {
-  const RowsCodec codec({.elements = 2});
+  const RowsCodec codec({.elements = 2}, Floats());
   const Bytes payload = MustEncode(codec, {0, 0, 0, 0, 0, 1, 0, 0});
   // One row of four, the third: a Rice code without low bits of gap 2.
   Bytes expected = {std::byte{1}, {}, {}, {}, std::byte{0}, std::byte{4}};
@@ -84,7 +91,7 @@ TEST(RowsCodecTest, MatchesItsFormat) {
 }
 
 TEST(RowsCodecTest, ResidualsAreSentWholeWithTheirRows) {
-  const RowsCodec codec({.elements = 4});
+  const RowsCodec codec({.elements = 4}, Floats());
   const std::vector<float> values = {0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0};
   std::vector<float> residual = {0, 3, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0};
   Bytes payload(codec.MaxEncodedBytes(values.size()));
@@ -98,7 +105,7 @@ TEST(RowsCodecTest, ResidualsAreSentWholeWithTheirRows) {
 }
 
 TEST(RowsCodecTest, RefusesRowsBeyondTheBlockAndOtherLengths) {
-  const RowsCodec codec({.elements = 10});
+  const RowsCodec codec({.elements = 10}, Floats());
   const auto values = Matrix(20, 10, {1, 19});
   Bytes payload = MustEncode(codec, values);
   // The same rows in a block whose last row is short are too long.

@@ -174,6 +174,108 @@ TEST(CodecStatisticsTest, DorefaIsUnbiasedWithItsExactVariance) {
   }
 }
 
+TEST(CodecStatisticsTest, StochasticUniformIsUnbiasedWithItsExactVariance) {
+  for (int bits : {2, 4, 12}) {
+    const auto values = CodecInput("laplace", 1500);
+    const auto codec = MakeCodecFromText(
+        "kind: UNIFORM stochastic: true bits: " + std::to_string(bits));
+    const double step =
+        BucketNorm(values, 0, values.size(), false) / ((1 << (bits - 1)) - 1);
+    const auto same = [step](size_t) { return step; };
+    ExpectFollows(DrawMany(*codec, values), GridLaw(values, same, 0), same);
+  }
+}
+
+TEST(CodecStatisticsTest, NaturalIsUnbiasedWithItsExactVariance) {
+  const auto values = CodecInput("gaussian", 1500);
+  const auto codec = MakeCodecFromText("kind: NATURAL");
+  const auto below = [&values](size_t i) {
+    int exponent;
+    std::frexp(values[i], &exponent);
+    return std::ldexp(1.0, exponent - 1);
+  };
+  // Between a and 2 a, the step being a; at most an eighth of the square.
+  const Law law = {[&](size_t i) { return double{values[i]}; },
+                   [&](size_t i) {
+                     const double x = std::fabs(double{values[i]});
+                     return (x - below(i)) * (2 * below(i) - x);
+                   }};
+  for (size_t i = 0; i < values.size(); ++i) {
+    ASSERT_LE(law.variance(i), double{values[i]} * values[i] / 8 * 1.0001);
+  }
+  ExpectFollows(DrawMany(*codec, values), law, below);
+}
+
+// The mean of a composition: every draw keeps other elements, of large
+// variance, so that only the mean is judged, in standard errors as they were
+// measured.
+TEST(CodecStatisticsTest, RandomKIsUnbiasedWhateverUnbiasedCodecWritesIt) {
+  for (const char* options :
+       {"kind: RANDOMK ratio: 0.1",
+        "kind: RANDOMK ratio: 0.1 values { kind: TERNGRAD clip_sigmas: 0 }",
+        "kind: RANDOMK ratio: 0.25 values { kind: QSGD bucket: 64 }",
+        "kind: RANDOMK ratio: 0.25 values { kind: DOREFA bits: 2 }",
+        "kind: RANDOMK ratio: 0.1 values { kind: NATURAL coding: ENTROPY }"}) {
+    SCOPED_TRACE(options);
+    const auto values = CodecInput("gaussian", 1000);
+    const Sample sample = DrawMany(*MakeCodecFromText(options), values);
+    double error = 0, error_variance = 0, squares = 0;
+    int judged = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double mean = sample.sums[i] / kDraws;
+      const double variance = sample.squares[i] / kDraws - mean * mean;
+      // Along the values, where a wrong factor shows most.
+      error += (mean - values[i]) * values[i];
+      error_variance += double{values[i]} * values[i] * variance / kDraws;
+      // Small ones are sent too rarely to be judged one by one.
+      if (std::fabs(values[i]) < 0.01f) continue;
+      squares += std::pow(mean - values[i], 2) / (variance / kDraws);
+      ++judged;
+    }
+    ASSERT_GT(judged, 200);
+    EXPECT_LT(std::fabs(error), 5.5 * std::sqrt(error_variance));
+    EXPECT_NEAR(squares / judged, 1, 0.4);
+  }
+}
+
+// What is kept is quantized without bias too: E C(x) is the top-k of x.
+TEST(CodecStatisticsTest, KeptValuesKeepTheirMean) {
+  const auto values = CodecInput("gaussian", 4000);
+  for (const char* inner :
+       {"kind: TERNGRAD clip_sigmas: 0", "kind: QSGD levels: 2 bucket: 100"}) {
+    const auto plain = MakeCodecFromText("kind: TOPK ratio: 0.2");
+    const auto kept = Decode(*plain, MustEncode(*plain, values), values.size());
+    const auto codec = MakeCodecFromText(
+        std::string("kind: TOPK ratio: 0.2 values { ") + inner + " }");
+    const Sample sample = DrawMany(*codec, values);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double mean = sample.sums[i] / kDraws;
+      if (kept[i] == 0) {
+        ASSERT_EQ(mean, 0) << i;
+        continue;
+      }
+      const double variance =
+          std::max(0.0, sample.squares[i] / kDraws - mean * mean);
+      EXPECT_NEAR(mean, kept[i], 5.5 * std::sqrt(variance / kDraws) + 1e-5);
+    }
+  }
+}
+
+TEST(CodecStatisticsTest, OneBitKeepsTheSumOfABucket) {
+  const auto values = CodecInput("laplace", 5000);
+  const auto codec = MakeCodecFromText("kind: ONEBIT bucket: 100");
+  const auto decoded =
+      Decode(*codec, MustEncode(*codec, values), values.size());
+  for (size_t start = 0; start < values.size(); start += 100) {
+    double sum = 0, sent = 0;
+    for (size_t i = start; i < start + 100; ++i) {
+      sum += values[i];
+      sent += decoded[i];
+    }
+    ASSERT_NEAR(sum, sent, 1e-4);
+  }
+}
+
 // Mean squared error over the mean square, on 2^20 Gaussians.
 double RelativeError(const std::string& options) {
   const auto codec = MakeCodecFromText(options);
@@ -209,9 +311,15 @@ TEST(CodecStatisticsTest, GaussianErrorsAreThoseOfTheory) {
   const double square = MaximumMoment(512, 2);
   EXPECT_NEAR(RelativeError("kind: QSGD") / (square / 49 / 6), 1, 0.025);
   EXPECT_NEAR(
-      RelativeError("kind: QSGD levels: 127") / (square / 127 / 127 / 6), 1, 0.025);
+      RelativeError("kind: QSGD levels: 127") / (square / 127 / 127 / 6), 1,
+      0.025);
   EXPECT_NEAR(RelativeError("kind: QSGD levels: 1 norm: L2") / 17.05, 1, 0.02);
   EXPECT_NEAR(RelativeError("kind: QSGD levels: 7 norm: L2") / 1.581, 1, 0.02);
+  EXPECT_NEAR(RelativeError("kind: NATURAL") / 0.0817, 1, 0.02);
+  // Two levels are best at the mean magnitude, as onebit's means nearly are.
+  const double one_bit = 1 - mean_magnitude * mean_magnitude;
+  EXPECT_NEAR(RelativeError("kind: SIGN") / one_bit, 1, 0.02);
+  EXPECT_NEAR(RelativeError("kind: ONEBIT") / one_bit, 1, 0.02);
 }
 
 TEST(CodecStatisticsTest, WorkersDrawIndependently) {

@@ -63,6 +63,9 @@ compress:
     momentum_correction: 0
     local_clip_norm: 0
     coding: fixed
+    scale: own
+    scale_max: 0.01
+    nan: error
   small_tensor_elements: 8192
   rules:
     - match: "fc*"
@@ -72,6 +75,7 @@ compress:
         residual_decay: 1
         momentum_correction: 0
         local_clip_norm: 0
+        nan: error
   down: auto
 optimizer:
   kind: sgd

@@ -307,7 +307,7 @@ TEST(PlanTest, SumsAndSharedScalesNeedBsp) {
   EXPECT_THAT(
       ErrorOf(kModel +
               "compress: {gradient: {kind: terngrad, scale: shared}}\n" + ssp),
-      testing::HasSubstr("scale: shared needs cluster.mode: bsp"));
+      testing::HasSubstr("need cluster.mode: bsp"));
 }
 
 TEST(PlanTest, BlocksDoNotDependOnTheServers) {

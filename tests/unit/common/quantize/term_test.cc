@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "common/kernels/terms.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/common/quantize/testing.h"

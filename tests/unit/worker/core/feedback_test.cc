@@ -38,7 +38,7 @@ absl::Status Send(Feedback& feedback, const Codec& codec, uint64_t step,
     const size_t count = std::min(kBlock, kCount - first);
     std::vector<std::byte> payload(codec.MaxEncodedBytes(count));
     const auto bytes = feedback.Encode(
-        std::span(gradient).subspan(first, count),
+        feedback.Prepare(std::span(gradient).subspan(first, count), first),
         {.key = MixKey({step}), .first_index = first},
         [&](std::span<const float> values, const EncodeArgs& args) {
           return codec.Encode(values, args, payload);

@@ -40,7 +40,7 @@ class ReplicaTest : public testing::Test {
   // Two workers' level sums, 2 everywhere.
   Buffer Sum(float scale, float factor) const {
     const SumContext context = SumContextOf(plan_, 0);
-    LevelSums sums(SumGrid(*context.level_codec, 2), count_);
+    LevelSums sums(*context.level_codec, 2, count_);
     const std::vector<float> ones(count_, 1e9f);
     std::vector<std::byte> payload(context.codec.MaxEncodedBytes(count_));
     EXPECT_TRUE(

@@ -1,9 +1,13 @@
 #include "worker/uplink.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,8 +28,13 @@ cluster: {servers: 2, workers: 2}
 
 class UplinkTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const absl::StatusOr<Job> job = ParseJob(kJob, "uplink_test", {});
+  void SetUp() override { UseGradient(""); }
+
+  // Another codec than kJob's, unless empty.
+  void UseGradient(const std::string& gradient) {
+    std::vector<std::string> overrides;
+    if (!gradient.empty()) overrides = {"compress.gradient=" + gradient};
+    const absl::StatusOr<Job> job = ParseJob(kJob, "uplink_test", overrides);
     ASSERT_TRUE(job.ok()) << job.status();
     absl::StatusOr<Plan> plan = MakePlan(*job);
     ASSERT_TRUE(plan.ok()) << plan.status();
@@ -95,6 +104,96 @@ TEST_F(UplinkTest, PartsSendEveryBlockOnceAndTheSameBytes) {
     EXPECT_EQ(frames_[id].payload.text(), frame.payload.text()) << id;
     EXPECT_EQ(frames_[id].urgency, 1u);
   }
+}
+
+// What a step of one tensor decodes to.
+std::vector<float> SentOf(const Plan& plan,
+                          const std::map<uint32_t, Frame>& frames,
+                          size_t elements) {
+  std::vector<float> sent(elements);
+  for (const auto& [id, frame] : frames) {
+    const BlockSpec& block = plan.blocks[id];
+    plan.tensors[0].codec->DecodeAdd(
+        frame.payload.bytes(), 1,
+        std::span(sent).subspan(block.first_index, block.count));
+  }
+  return sent;
+}
+
+TEST_F(UplinkTest, TheLargestOfTheTensorAreSentWhateverTheirBlock) {
+  for (const char* feedback : {"false", "true"}) {
+    UseGradient(std::string("{kind: topk, ratio: 0.01, per: tensor, "
+                            "error_feedback: ") +
+                feedback + "}");
+    Uplink uplink = MakeUplink();
+    // Magnitudes fall towards the end, so that the last block has few.
+    std::vector<float> gradient = Gradient();
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      gradient[i] /= static_cast<float>(1 + i / 50000);
+    }
+    frames_.clear();
+    ASSERT_TRUE(uplink.Push(0, 0, gradient).ok());
+    const auto sent = SentOf(plan_, frames_, gradient.size());
+    const size_t k = gradient.size() / 100;
+    EXPECT_EQ(gradient.size() - std::count(sent.begin(), sent.end(), 0.0f), k);
+    std::vector<float> magnitudes;
+    for (float value : gradient) magnitudes.push_back(std::fabs(value));
+    std::nth_element(magnitudes.begin(), magnitudes.begin() + k - 1,
+                     magnitudes.end(), std::greater<>());
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      if (sent[i] != 0) {
+        ASSERT_EQ(sent[i], gradient[i]);
+      }
+      if (std::fabs(gradient[i]) > magnitudes[k - 1]) {
+        ASSERT_NE(sent[i], 0) << i;
+      }
+    }
+  }
+}
+
+TEST_F(UplinkTest, AllBlocksOfATensorHaveItsScale) {
+  UseGradient("{kind: terngrad, clip_sigmas: 0, per: tensor}");
+  Uplink uplink = MakeUplink();
+  std::vector<float> gradient(Gradient().size(), 0.5f);
+  gradient[3] = -4.0f;
+  ASSERT_TRUE(uplink.Push(0, 0, gradient).ok());
+  for (const auto& [id, frame] : frames_) {
+    float scale;
+    std::memcpy(&scale, frame.payload.bytes().data(), sizeof(scale));
+    EXPECT_EQ(scale, 4.0f);
+  }
+}
+
+TEST_F(UplinkTest, TheRatioWarmsUpEpochByEpoch) {
+  UseGradient(
+      "{kind: topk, ratio: 0.001, warmup_ratios: [0.25, 0.0625], "
+      "error_feedback: true}");
+  Uplink uplink = MakeUplink();
+  uplink.SetStepsPerEpoch(3);
+  for (const auto& [step, ratio] : std::map<uint64_t, double>{
+           {0, 0.25}, {2, 0.25}, {3, 0.0625}, {5, 0.0625}, {6, 0.001}}) {
+    frames_.clear();
+    ASSERT_TRUE(uplink.Push(step, 0, Gradient()).ok());
+    for (const auto& [id, frame] : frames_) {
+      uint32_t kept;
+      std::memcpy(&kept, frame.payload.bytes().data(), sizeof(kept));
+      EXPECT_NEAR(kept, ratio * plan_.blocks[id].count, 1) << step;
+    }
+  }
+}
+
+TEST_F(UplinkTest, WhatIsNotFiniteCountsAsZeroIfItIsTo) {
+  std::vector<float> gradient = Gradient();
+  gradient[1] = std::numeric_limits<float>::quiet_NaN();
+  gradient[gradient.size() - 1] = std::numeric_limits<float>::infinity();
+  UseGradient("{kind: fp16, error_feedback: true, nan: zero}");
+  Uplink uplink = MakeUplink();
+  ASSERT_TRUE(uplink.Push(0, 0, gradient).ok());
+  const auto sent = SentOf(plan_, frames_, gradient.size());
+  EXPECT_EQ(sent[1], 0);
+  EXPECT_EQ(sent[gradient.size() - 1], 0);
+  EXPECT_EQ(sent[2], gradient[2]);
+  EXPECT_EQ(uplink.Residual(0)[1], 0);
 }
 
 TEST_F(UplinkTest, SentPlusResidualIsTheGradient) {
