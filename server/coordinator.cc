@@ -187,15 +187,17 @@ absl::Status Coordinator::OnEvaluation(absl::Time now, uint32_t worker,
     samples += part->samples();
   }
   test_loss_ = Ratio(loss, samples);
-  test_accuracy_ = Ratio(correct, samples);
+  test_accuracy_ = Ratio(correct, samples * plan_.model.predictions);
   if (window_.samples > 0) EmitProgress(now);
-  on_event_({{"event", "evaluation"},
-             {"seconds", absl::ToDoubleSeconds(now - started_)},
-             {"step", version},
-             {"epoch", Ratio(version, timeline_.steps_per_epoch)},
-             {"test_samples", samples},
-             {"test_loss", *test_loss_},
-             {"test_accuracy", *test_accuracy_}});
+  nlohmann::json event = {{"event", "evaluation"},
+                          {"seconds", absl::ToDoubleSeconds(now - started_)},
+                          {"step", version},
+                          {"epoch", Ratio(version, timeline_.steps_per_epoch)},
+                          {"test_samples", samples},
+                          {"test_loss", *test_loss_},
+                          {"test_accuracy", *test_accuracy_}};
+  AddBitsPerCharacter("test", event);
+  on_event_(event);
   return absl::OkStatus();
 }
 
@@ -305,7 +307,7 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
   for (const auto& [block, digest] : digests_)
     hash.Update(std::string_view(digest));
 
-  const nlohmann::json report = {
+  nlohmann::json report = {
       {"job", job_.name()},
       {"transport", TransportName(job_.cluster().transport())},
       {"servers", job_.cluster().servers()},
@@ -318,7 +320,8 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
       {"step_ms_p50",
        Milliseconds(static_cast<double>(step_ns[step_ns.size() / 2]))},
       {"train_loss", Ratio(epoch_.loss, epoch_.samples)},
-      {"train_accuracy", Ratio(epoch_.correct, epoch_.samples)},
+      {"train_accuracy",
+       Ratio(epoch_.correct, epoch_.samples * plan_.model.predictions)},
       {"test_loss", *test_loss_},
       {"test_accuracy", *test_accuracy_},
       {"wire_bytes_up", up},
@@ -327,6 +330,8 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
       {"bits_per_element_down", BitsPerElement(down, steps)},
       {"time_ms", TimesJson()},
       {"weights_sha256", Hex(hash.Finish())}};
+  AddBitsPerCharacter("train", report);
+  AddBitsPerCharacter("test", report);
   EmitWorkers(now);
   on_event_({{"event", "finish"},
              {"seconds", report["seconds"]},

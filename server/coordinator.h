@@ -92,6 +92,10 @@ class Coordinator {
   void EmitProgress(absl::Time now);
   void EmitWorkers(absl::Time now);
   nlohmann::json TensorsJson() const;
+  // Adds "train_bits_per_character", the loss with logarithms to base 2, beside
+  // "train_loss" if the data are text.
+  void AddBitsPerCharacter(const std::string& part,
+                           nlohmann::json& record) const;
   double BitsPerElement(uint64_t bytes, uint64_t steps) const;
   // Mean over the workers that have told theirs; none if none has.
   std::optional<double> ResidualNormRatio() const;

@@ -3,6 +3,7 @@
 #include "server/events.h"
 
 #include <algorithm>
+#include <numbers>
 
 #include "common/optimizer/schedule.h"
 #include "server/coordinator.h"
@@ -39,6 +40,16 @@ nlohmann::json MeanTimes(const wire::StepTimes& sums, double steps) {
       {"decode", mean(sums.decode_ns())}, {"apply", mean(sums.apply_ns())}};
 }
 
+void Coordinator::AddBitsPerCharacter(const std::string& part,
+                                      nlohmann::json& record) const {
+  if (job_.data().kind() != Data::TEXT ||
+      job_.model().loss() != Model::CROSS_ENTROPY) {
+    return;
+  }
+  record[part + "_bits_per_character"] =
+      record[part + "_loss"].get<double>() / std::numbers::ln2;
+}
+
 void Coordinator::EmitProgress(absl::Time now) {
   progress_emitted_ = now;
   uint64_t up = 0;
@@ -55,7 +66,8 @@ void Coordinator::EmitProgress(absl::Time now) {
       {"step", last_step_},
       {"epoch", Ratio(last_step_, timeline_.steps_per_epoch)},
       {"train_loss", Ratio(window_.loss, window_.samples)},
-      {"train_accuracy", Ratio(window_.correct, window_.samples)},
+      {"train_accuracy",
+       Ratio(window_.correct, window_.samples * plan_.model.predictions)},
       {"learning_rate",
        LearningRate(job_.optimizer(), std::max<uint64_t>(last_step_, 1) - 1,
                     timeline_.steps_total, timeline_.steps_per_epoch)},
@@ -70,6 +82,7 @@ void Coordinator::EmitProgress(absl::Time now) {
   if (window_reports_ > 0) {
     event["time_ms"] = MeanTimes(window_times_, window_reports_);
   }
+  AddBitsPerCharacter("train", event);
   on_event_(event);
   window_ = {};
   window_times_.Clear();

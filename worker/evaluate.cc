@@ -41,7 +41,8 @@ absl::StatusOr<nlohmann::json> EvaluateCheckpoint(
       {"step", checkpoint.manifest.version},
       {"test_samples", sums.samples},
       {"test_loss", sums.loss / count},
-      {"test_accuracy", static_cast<double>(sums.correct) / count}};
+      {"test_accuracy",
+       static_cast<double>(sums.correct) / (count * plan.model.predictions)}};
 }
 
 }  // namespace terse

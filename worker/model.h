@@ -13,8 +13,8 @@
 namespace terse {
 
 struct LossSums {
-  double loss = 0;  // Summed over the samples.
-  uint64_t correct = 0;
+  double loss = 0;  // Summed over the samples, each with its mean prediction's.
+  uint64_t correct = 0;  // Predictions; a sample of text has many.
   uint64_t samples = 0;
 };
 

@@ -56,8 +56,9 @@ absl::Status WorkerSession::RunEvaluation() {
   const absl::StatusOr<LossSums> sums = model_->Evaluate(first, last - first);
   swap_values();
   if (!sums.ok()) return sums.status();
-  spdlog::info("step {}: {} of {} test samples right",
-               awaited_->weights.version(), sums->correct, sums->samples);
+  spdlog::info("step {}: {} of {} test predictions right",
+               awaited_->weights.version(), sums->correct,
+               sums->samples * plan_->model.predictions);
   wire::EvaluationReport report;
   report.set_loss_sum(sums->loss);
   report.set_correct(sums->correct);

@@ -22,9 +22,10 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 2>
     kAlternatives = {{{"terse.Model.mlp", "terse.Model.layers"},
                       {"terse.Train.epochs", "terse.Train.steps"}}};
 
-constexpr std::array<std::string_view, 12> kRequired = {
+constexpr std::array<std::string_view, 14> kRequired = {
     "terse.Mlp.hidden",           "terse.Conv.filters",
     "terse.Linear.outputs",       "terse.Residual.layers",
+    "terse.Embedding.width",      "terse.Lstm.hidden",
     "terse.WeightRule.match",     "terse.WeightRule.weights",
     "terse.ActivationRule.match", "terse.ActivationRule.activations",
     "terse.BackwardRule.match",   "terse.BackwardRule.backward",

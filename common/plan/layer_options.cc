@@ -107,6 +107,28 @@ const ActivationQuantization& ActivationsOf(const Quantize& quantize,
   return rule != nullptr ? rule->activations() : quantize.activations();
 }
 
+absl::StatusOr<ActivationQuantization> HiddenActivationsOf(
+    const Quantize& quantize, const std::string& name) {
+  const ActivationQuantization& options = ActivationsOf(quantize, name);
+  switch (options.kind()) {
+    case ActivationQuantization::NONE:
+    case ActivationQuantization::BNN:
+    case ActivationQuantization::DOREFA:
+    case ActivationQuantization::SYMMETRIC:
+    case ActivationQuantization::UNIFORM:
+      return options;
+    case ActivationQuantization::PACT:
+    case ActivationQuantization::HWGQ:
+    case ActivationQuantization::XNOR:
+      break;
+  }
+  return BadJob("quantize.activations",
+                absl::StrCat("the hidden state of ", name,
+                             " takes one of the kinds none, bnn, dorefa, ",
+                             "symmetric, uniform; give it one of them by a ",
+                             "rule in quantize.activation_rules"));
+}
+
 void ChooseBackward(const Quantize& quantize, ModelSpec& spec) {
   bool is_last = true;
   for (auto layer = spec.layers.rbegin(); layer != spec.layers.rend();
@@ -119,7 +141,8 @@ void ChooseBackward(const Quantize& quantize, ModelSpec& spec) {
     } else if (!is_last) {
       layer->backward = quantize.backward();
     }
-    layer->outputs_kept = OutputsKept(layer->backward, layer->output[0]);
+    layer->outputs_kept =
+        OutputsKept(layer->backward, spec.tensors[*layer->weight].shape[0]);
     is_last = false;
   }
 }
@@ -128,12 +151,14 @@ absl::Status CheckLayerOptions(const Quantize& quantize,
                                const ModelSpec& spec) {
   std::vector<std::string> activations, products;
   for (const LayerSpec& layer : spec.layers) {
-    if (layer.kind == Kind::kActivation) activations.push_back(layer.name);
+    if (layer.kind == Kind::kActivation || layer.kind == Kind::kLstm) {
+      activations.push_back(layer.name);
+    }
     if (HasProduct(layer)) products.push_back(layer.name);
   }
   TERSE_RETURN_IF_ERROR(CheckMatches(quantize.activation_rules(),
                                      "quantize.activation_rules",
-                                     "activation layer", activations));
+                                     "activation or lstm layer", activations));
   TERSE_RETURN_IF_ERROR(CheckMatches(quantize.backward_rules(),
                                      "quantize.backward_rules",
                                      "linear or convolution layer", products));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/plan/model_spec.h"
 #include "proto/job.pb.h"
 
@@ -14,6 +15,12 @@ namespace terse {
 // Of the activation layer `name`: the last rule that matches, else the job's.
 const ActivationQuantization& ActivationsOf(const Quantize& quantize,
                                             const std::string& name);
+
+// What an LSTM of this name does to its hidden state: the last rule that
+// matches, else the job's. Errors: InvalidArgument (exit code 78: a kind that
+// is not for values between -1 and 1).
+absl::StatusOr<ActivationQuantization> HiddenActivationsOf(
+    const Quantize& quantize, const std::string& name);
 
 // Fills in LayerSpec::backward and outputs_kept of every linear and convolution
 // layer. The last of them is left alone unless a rule matches: of its few

@@ -197,7 +197,8 @@ class Planner {
           !layer.backward.unified()) {
         continue;
       }
-      return double{layer.outputs_kept} / static_cast<double>(layer.output[0]);
+      return static_cast<double>(layer.outputs_kept) /
+             static_cast<double>(plan_.model.tensors[tensor].shape[0]);
     }
     return 1;
   }
@@ -280,10 +281,11 @@ class Planner {
   absl::Status ChooseQuantizer(const TensorSpec& spec, TensorPlan& tensor) {
     const Quantize& quantize = job_.quantize();
     const int rule = LastMatch(quantize.rules(), spec.name);
+    const bool full = spec.is_table || (IsEnd() && EndsStayFull());
     const WeightQuantization& options =
-        rule >= 0                   ? quantize.rules(rule).weights()
-        : IsEnd() && EndsStayFull() ? WeightQuantization::default_instance()
-                                    : quantize.weights();
+        rule >= 0 ? quantize.rules(rule).weights()
+        : full    ? WeightQuantization::default_instance()
+                  : quantize.weights();
     std::shared_ptr<const WeightQuantizer>& quantizer =
         quantizers_[{options.SerializeAsString(), tensor.row_elements}];
     if (quantizer == nullptr) {
@@ -292,7 +294,7 @@ class Planner {
       quantizer = *std::move(made);
     }
     tensor.quantizer = quantizer;
-    tensor.weight_decay = job_.optimizer().weight_decay();
+    tensor.weight_decay = spec.is_table ? 0 : job_.optimizer().weight_decay();
 
     const bool binary_connect =
         options.kind() == WeightQuantization::BINARYCONNECT ||
@@ -323,7 +325,8 @@ class Planner {
     std::optional<uint32_t> first, last;
     for (const LayerSpec& layer : plan_.model.layers) {
       if (layer.kind != LayerSpec::Kind::kLinear &&
-          layer.kind != LayerSpec::Kind::kConv) {
+          layer.kind != LayerSpec::Kind::kConv &&
+          layer.kind != LayerSpec::Kind::kEmbedding) {
         continue;
       }
       if (!first) first = layer.weight;

@@ -60,7 +60,7 @@ absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeWeightQuantizer(
       return MakeLogarithmic(bits);
     case WeightQuantization::BALANCED:
       TERSE_RETURN_IF_ERROR(CheckBits(options, 1));
-      return MakeBalanced(bits);
+      return MakeBalanced(bits, options.balance());
     case WeightQuantization::TERM:
       TERSE_RETURN_IF_ERROR(CheckBits(options, 2));
       if (row_elements == 0) return CheckRows(row_elements);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -115,12 +116,17 @@ class LogarithmicMethod : public RangeOfWeights {
 
 class BalancedMethod : public RangeOfWeights {
  public:
-  explicit BalancedMethod(int bits) : bits_(bits), top_((1 << bits) - 1) {}
-  std::string Describe() const { return absl::StrCat("balanced:bits=", bits_); }
+  BalancedMethod(int bits, bool from_max)
+      : bits_(bits), top_((1 << bits) - 1), from_max_(from_max) {}
+  std::string Describe() const {
+    return absl::StrCat("balanced:bits=", bits_,
+                        from_max_ ? ",balance=unbalanced" : "");
+  }
   int wire_bits() const { return bits_; }
   int codes() const { return top_ + 1; }
   float Scale(const TensorStats& stats) const {
-    return 2.5f * MeanAbsolute(stats);
+    return from_max_ ? 2.0f * static_cast<float>(stats.max_abs)
+                     : 2.5f * MeanAbsolute(stats);
   }
   uint8_t Code(float weight, float scale) const {
     float unit = (scale > 0 ? weight / scale : 0.0f) + 0.5f;
@@ -137,6 +143,48 @@ class BalancedMethod : public RangeOfWeights {
  private:
   int bits_;
   int top_;
+  bool from_max_;
+};
+
+// Codes by rank; Prepare is told the block.
+class MedianMethod : public BalancedMethod {
+ public:
+  explicit MedianMethod(int bits) : BalancedMethod(bits, false) {}
+  std::string Describe() const {
+    return BalancedMethod::Describe() + ",balance=median";
+  }
+  // The least weight of every code but the first.
+  std::vector<float> Prepare(std::span<const float> block) const {
+    std::vector<float> weights(block.begin(), block.end());
+    for (float& weight : weights) {
+      if (std::isnan(weight)) weight = 0;  // An order needs numbers.
+    }
+    std::vector<float> medians;
+    AddMedians(weights, wire_bits(), 0, medians);
+    return medians;
+  }
+  uint8_t Code(float weight, const std::vector<float>& medians) const {
+    return static_cast<uint8_t>(
+        std::upper_bound(medians.begin(), medians.end(), weight) -
+        medians.begin());
+  }
+
+ private:
+  // Reorders `weights`; the medians come out in their order. `median` stands in
+  // for that of nothing.
+  static void AddMedians(std::span<float> weights, int depth, float median,
+                         std::vector<float>& medians) {
+    if (depth == 0) return;
+    const size_t middle = weights.size() / 2;
+    if (!weights.empty()) {
+      const auto place = weights.begin() + static_cast<ptrdiff_t>(middle);
+      std::nth_element(weights.begin(), place, weights.end());
+      median = *place;
+    }
+    AddMedians(weights.first(middle), depth - 1, median, medians);
+    medians.push_back(median);
+    AddMedians(weights.subspan(middle), depth - 1, median, medians);
+  }
 };
 
 // One scale, then a bit string; the weight of code c is scale * Level(c).
@@ -170,6 +218,14 @@ class Scaled final : public StraightThrough {
               std::span<std::byte> target) const override {
     TERSE_CHECK(target.size() == EncodedBytes(shadow.size()));
     const float scale = method_.Scale(args.weight_stats);
+    // What codes are made by: the scale, or what the block itself says.
+    const auto by = [&] {
+      if constexpr (requires { method_.Prepare(shadow); }) {
+        return method_.Prepare(shadow);
+      } else {
+        return scale;
+      }
+    }();
     const int bits = method_.wire_bits();
     WriteScale(scale, target.data());
     uint8_t* packed = Bytes(target.data() + kScaleBytes);
@@ -177,7 +233,7 @@ class Scaled final : public StraightThrough {
     for (size_t i = 0; i < shadow.size(); i += kChunk) {
       const size_t here = std::min(kChunk, shadow.size() - i);
       for (size_t k = 0; k < here; ++k) {
-        codes[k] = method_.Code(shadow[i + k], scale);
+        codes[k] = method_.Code(shadow[i + k], by);
       }
       PackBits(codes, here, bits, packed + i / 8 * bits);
     }
@@ -250,9 +306,14 @@ std::unique_ptr<WeightQuantizer> MakeLogarithmic(int bits) {
   return std::make_unique<Scaled<LogarithmicMethod>>(LogarithmicMethod(bits));
 }
 
-std::unique_ptr<WeightQuantizer> MakeBalanced(int bits) {
+std::unique_ptr<WeightQuantizer> MakeBalanced(
+    int bits, WeightQuantization::Balance balance) {
   TERSE_CHECK(1 <= bits && bits <= 8);
-  return std::make_unique<Scaled<BalancedMethod>>(BalancedMethod(bits));
+  if (balance == WeightQuantization::MEDIAN) {
+    return std::make_unique<Scaled<MedianMethod>>(MedianMethod(bits));
+  }
+  return std::make_unique<Scaled<BalancedMethod>>(
+      BalancedMethod(bits, balance == WeightQuantization::UNBALANCED));
 }
 
 }  // namespace terse

@@ -26,8 +26,12 @@ std::unique_ptr<WeightQuantizer> MakeLogarithmic(int bits);
 
 // He et al., arXiv 1611.10176: s = 2.5 mean |w|, n = 2^bits - 1,
 // s * (round(n (clip(w / s, -1/2, 1/2) + 1/2)) / n - 1/2), ties to even.
+// MEDIAN takes the same levels by rank (Zhou et al., arXiv 1706.07145): the
+// weights of a block are parted at their median, the halves at theirs, and so
+// on; a weight that equals a median is above it. UNBALANCED has s = 2 max |w|.
 // Requires: 1 <= bits <= 8.
-std::unique_ptr<WeightQuantizer> MakeBalanced(int bits);
+std::unique_ptr<WeightQuantizer> MakeBalanced(
+    int bits, WeightQuantization::Balance balance = WeightQuantization::MEAN);
 
 }  // namespace terse
 

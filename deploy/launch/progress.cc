@@ -47,6 +47,8 @@ void ReadProgress(const nlohmann::json& event, ProgressState& state) {
   Read(event, "epoch", state.epoch);
   ReadOptional(event, "train_loss", state.train_loss);
   ReadOptional(event, "train_accuracy", state.train_accuracy);
+  ReadOptional(event, "train_bits_per_character",
+               state.train_bits_per_character);
   Read(event, "steps_per_second", state.steps_per_second);
   Read(event, "wire_bytes_up", state.wire_bytes_up);
   Read(event, "wire_bytes_down", state.wire_bytes_down);
@@ -75,6 +77,14 @@ std::vector<Part> StatusParts(const ProgressState& state) {
   if (state.train_accuracy) {
     parts.push_back(
         {8, absl::StrFormat("train %.1f %%", 100 * *state.train_accuracy)});
+  }
+  if (state.train_bits_per_character) {
+    parts.push_back({1, absl::StrFormat("%.3f bits/character",
+                                        *state.train_bits_per_character)});
+  }
+  if (state.test_bits_per_character) {
+    parts.push_back(
+        {4, absl::StrFormat("test %.3f", *state.test_bits_per_character)});
   }
   if (state.test_accuracy) {
     parts.push_back(
@@ -161,6 +171,7 @@ Change ProgressState::Apply(std::string_view line) {
     Read(event, "epoch", epoch);
     ReadOptional(event, "test_loss", test_loss);
     ReadOptional(event, "test_accuracy", test_accuracy);
+    ReadOptional(event, "test_bits_per_character", test_bits_per_character);
     if (kind == "evaluation") return Change::kEvaluation;
     phase = Phase::kFinished;
     return Change::kSome;
@@ -196,6 +207,11 @@ std::string EvaluationLine(const ProgressState& state) {
                                      FormatPercent(*state.test_accuracy));
   if (state.test_loss) {
     absl::StrAppend(&line, ", loss ", FormatNumber(*state.test_loss));
+  }
+  if (state.test_bits_per_character) {
+    absl::StrAppend(&line, ", ",
+                    absl::StrFormat("%.3f bits per character",
+                                    *state.test_bits_per_character));
   }
   return line;
 }

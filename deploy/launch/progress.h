@@ -38,6 +38,8 @@ struct ProgressState {
   double bits_per_element_down = 0;
   std::optional<double> test_loss;
   std::optional<double> test_accuracy;
+  std::optional<double> train_bits_per_character;  // Of text alone.
+  std::optional<double> test_bits_per_character;
 
   // Takes in one line of metrics.jsonl. Lines that are no JSON object and
   // events of other kinds change nothing.
@@ -51,7 +53,8 @@ std::string StatusLine(const ProgressState& state, int columns);
 // The same in full, for logs.
 std::string PlainLine(const ProgressState& state);
 
-// "epoch 3: test accuracy 95.30 %, loss 0.182".
+// "epoch 3: test accuracy 95.30 %, loss 0.182"; of text also "2.140 bits per
+// character".
 std::string EvaluationLine(const ProgressState& state);
 
 // "2 of 4 roles joined, waiting for worker 0, worker 3"; ranks that follow each

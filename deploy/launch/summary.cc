@@ -83,10 +83,15 @@ absl::StatusOr<std::string> SummaryText(std::string_view report_text,
   if (!report.is_object()) return absl::DataLossError("not a JSON object");
   const double seconds = Number(report, "seconds");
   const double steps = Number(report, "steps");
+  const std::string bits_per_character =
+      report.contains("test_bits_per_character")
+          ? absl::StrFormat(", %.3f bits per character",
+                            Number(report, "test_bits_per_character"))
+          : "";
   std::string text = absl::StrFormat(
-      "%s: test accuracy %s after %s in %.1f s\n", Text(report, "job"),
-      FormatPercent(Number(report, "test_accuracy")), Count(steps, "step"),
-      seconds);
+      "%s: test accuracy %s%s after %s in %.1f s\n", Text(report, "job"),
+      FormatPercent(Number(report, "test_accuracy")), bits_per_character,
+      Count(steps, "step"), seconds);
   absl::StrAppend(&text, "  roles    ",
                   Count(Number(report, "servers"), "server"), ", ",
                   Count(Number(report, "workers"), "worker"), ", ",

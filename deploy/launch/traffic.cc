@@ -13,6 +13,20 @@ void Add(const Traffic& part, Traffic& sum) {
   sum.frames += part.frames;
 }
 
+// What a layer keeps of a sample for backward.
+uint64_t KeptElements(const LayerSpec& layer) {
+  const uint64_t outputs = ElementCount(layer.output);
+  if (layer.kind == LayerSpec::Kind::kLstm) {
+    return 7 * outputs;  // Gates, cells, their tanh, states.
+  }
+  if (layer.kind == LayerSpec::Kind::kAttention) {
+    const uint64_t positions = layer.output[0];
+    // Queries, keys, values, what is read; scores and shares of all pairs.
+    return 5 * outputs + 2 * layer.heads * positions * positions;
+  }
+  return outputs;
+}
+
 }  // namespace
 
 uint64_t Traffic::bytes_up() const {
@@ -122,7 +136,7 @@ WorkerMemory MemoryOfWorker(const Job& job, const Plan& plan) {
   memory.working = traffic.payload_bytes_up + traffic.payload_bytes_down;
   uint64_t activations = ElementCount(plan.model.input);
   for (const LayerSpec& layer : plan.model.layers) {
-    activations += ElementCount(layer.output);
+    activations += KeptElements(layer);
   }
   memory.activations =
       2 * sizeof(float) * activations * job.train().batch_size();

@@ -47,14 +47,14 @@ class ByteDataset final : public Dataset {
 
   uint64_t size(Split split) const override { return Of(split).labels.size(); }
 
-  uint32_t Read(Split split, uint64_t index,
-                std::span<float> values) const override {
+  void Read(Split split, uint64_t index, std::span<float> values,
+            std::span<uint32_t> labels) const override {
     const ByteSamples& samples = Of(split);
-    TERSE_CHECK(index < samples.labels.size());
+    TERSE_CHECK(index < samples.labels.size() && labels.size() == 1);
     PixelsToFloats(
         std::span(samples.pixels).subspan(index * sample_bytes_, sample_bytes_),
         values);
-    return samples.labels[index];
+    labels[0] = samples.labels[index];
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "worker/data/dataset.h"
 
+#include <filesystem>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -14,20 +16,25 @@ absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(
       return MakeDigits(data, seed);
     case Data::NOISE:
       return MakeNoise(data, seed);
+    case Data::TEXT:
+      if (data.file().empty()) return MakeText(data, seed);
+      break;
     case Data::MNIST:
     case Data::CIFAR10:
       break;
   }
   const std::string& place = directory.empty() ? data.directory() : directory;
-  const bool mnist = data.kind() == Data::MNIST;
-  if (place.empty()) {
-    return WithExitCode(
-        absl::NotFoundError(absl::StrCat(
-            "the job does not say where its ", mnist ? "mnist" : "cifar10",
-            " files lie; give --data-dir or data.directory")),
-        ExitCode::kInputMissing);
+  if (place.empty() && !std::filesystem::path(data.file()).is_absolute()) {
+    const char* what = data.kind() == Data::MNIST     ? "mnist"
+                       : data.kind() == Data::CIFAR10 ? "cifar10"
+                                                      : "text";
+    return WithExitCode(absl::NotFoundError(absl::StrCat(
+                            "the job does not say where its ", what,
+                            " files lie; give --data-dir or data.directory")),
+                        ExitCode::kInputMissing);
   }
-  return mnist ? OpenMnist(place) : OpenCifar10(place);
+  if (data.kind() == Data::TEXT) return OpenText(data, place);
+  return data.kind() == Data::MNIST ? OpenMnist(place) : OpenCifar10(place);
 }
 
 }  // namespace terse

@@ -19,10 +19,12 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual uint64_t size(Split split) const = 0;
 
-  // Writes sample `index`, channels first, pixels scaled to [-1, 1], and
-  // returns its label. Thread-safe. Requires: index < size(split).
-  virtual uint32_t Read(Split split, uint64_t index,
-                        std::span<float> values) const = 0;
+  // Writes sample `index` (pictures: channels first, pixels scaled to [-1, 1];
+  // text: the numbers of its characters) and its labels: one of a picture, of
+  // text at each position the character that follows. Thread-safe.
+  // Requires: index < size(split); as many values and labels as a sample has.
+  virtual void Read(Split split, uint64_t index, std::span<float> values,
+                    std::span<uint32_t> labels) const = 0;
 };
 
 // Opens or generates the job's data. `directory` takes precedence over the one

@@ -219,23 +219,23 @@ class Digits final : public Dataset {
 
   uint64_t size(Split split) const override { return Of(split).count; }
 
-  uint32_t Read(Split split, uint64_t index,
-                std::span<float> values) const override {
+  void Read(Split split, uint64_t index, std::span<float> values,
+            std::span<uint32_t> labels) const override {
     const Kept& kept = Of(split);
-    TERSE_CHECK(index < kept.count);
+    TERSE_CHECK(index < kept.count && labels.size() == 1);
     const uint64_t key = MixKey({kept.key, index});
     if (kept.pixels == nullptr) {
       std::array<uint8_t, kDigitPixels> pixels;
-      const uint32_t digit = DrawDigit(key, pixels);
+      labels[0] = DrawDigit(key, pixels);
       PixelsToFloats(pixels, values);
-      return digit;
+      return;
     }
     const std::span pixels(&kept.pixels[index * kDigitPixels], kDigitPixels);
     std::call_once(kept.drawn[index], [&] {
       kept.digits[index] = static_cast<uint8_t>(DrawDigit(key, pixels));
     });
     PixelsToFloats(pixels, values);
-    return kept.digits[index];
+    labels[0] = kept.digits[index];
   }
 
  private:

@@ -41,9 +41,10 @@ class Noise final : public Dataset {
     return split == Split::kTrain ? train_ : test_;
   }
 
-  uint32_t Read(Split split, uint64_t index,
-                std::span<float> values) const override {
-    TERSE_CHECK(index < size(split) && values.size() == elements_);
+  void Read(Split split, uint64_t index, std::span<float> values,
+            std::span<uint32_t> labels) const override {
+    TERSE_CHECK(index < size(split) && values.size() == elements_ &&
+                labels.size() == 1);
     FillGaussian(
         DrawKey(Draw::kGenerate, {seed_, static_cast<uint64_t>(split), index}),
         values);
@@ -53,7 +54,7 @@ class Noise final : public Dataset {
         scores[c] += teacher_[i * kClasses + c] * values[i];
       }
     }
-    return static_cast<uint32_t>(
+    labels[0] = static_cast<uint32_t>(
         std::max_element(scores.begin(), scores.end()) - scores.begin());
   }
 

@@ -19,11 +19,19 @@ std::unique_ptr<Dataset> MakeDigits(const Data& data, uint64_t seed);
 // linear teacher of ten classes.
 std::unique_ptr<Dataset> MakeNoise(const Data& data, uint64_t seed);
 
-// Errors of the next two: see OpenDataset.
+// Errors of the next three: see OpenDataset.
 absl::StatusOr<std::unique_ptr<Dataset>> OpenMnist(
     const std::string& directory);
 absl::StatusOr<std::unique_ptr<Dataset>> OpenCifar10(
     const std::string& directory);
+// Of `data.file`, in `directory` unless it is an absolute path.
+absl::StatusOr<std::unique_ptr<Dataset>> OpenText(const Data& data,
+                                                  const std::string& directory);
+
+// Text of `data.characters` made of invented words. Errors: DataLoss (too few
+// characters for a sample).
+absl::StatusOr<std::unique_ptr<Dataset>> MakeText(const Data& data,
+                                                  uint64_t seed);
 
 }  // namespace terse
 

@@ -77,6 +77,29 @@ struct SignFunction : torch::autograd::Function<SignFunction> {
   }
 };
 
+struct SymmetricFunction : torch::autograd::Function<SymmetricFunction> {
+  static Variable forward(AutogradContext* context, const Variable& x,
+                          float levels) {
+    context->save_for_backward({x});
+    if (!x.is_cpu()) {
+      return at::round(x.clamp(-1, 1).add(1).mul(0.5 * levels))
+          .mul(2)
+          .div(levels)
+          .sub(1);
+    }
+    return Map(x, [levels](float v) {
+      const float clipped = v > -1 ? (v < 1 ? v : 1.f) : -1.f;
+      const float code = RoundHalfEven((clipped + 1) * (0.5f * levels));
+      return code * 2 / levels - 1;
+    });
+  }
+  static variable_list backward(AutogradContext* context,
+                                const variable_list& gradients) {
+    return {PassWithin(gradients[0], context->get_saved_variables()[0], -1, 1),
+            Variable()};
+  }
+};
+
 struct DorefaFunction : torch::autograd::Function<DorefaFunction> {
   static Variable forward(AutogradContext* context, const Variable& x,
                           float levels) {
@@ -249,6 +272,11 @@ at::Tensor UniformActivation(const at::Tensor& x, uint32_t bits, float max) {
   TERSE_CHECK(bits >= 2 && bits <= 16 && max > 0);
   return UniformFunction::apply(x, static_cast<float>((1u << (bits - 1)) - 1),
                                 max);
+}
+
+at::Tensor SymmetricActivation(const at::Tensor& x, uint32_t bits) {
+  TERSE_CHECK(bits >= 1 && bits <= 16);
+  return SymmetricFunction::apply(x, static_cast<float>((1u << bits) - 1));
 }
 
 at::Tensor WindowMagnitudes(const at::Tensor& x, int64_t kernel, int64_t stride,

@@ -42,6 +42,12 @@ at::Tensor HwgqActivation(const at::Tensor& x, uint32_t bits,
 // Requires: 2 <= bits <= 16, max > 0.
 at::Tensor UniformActivation(const at::Tensor& x, uint32_t bits, float max);
 
+// clip(x, -1, 1) rounded, halves to even, to one of 2^bits levels that are
+// equally far apart from -1 to 1: the levels of He et al. 2016 (1611.10176),
+// which are from 0 to 1, laid over the range of an LSTM's state. The gradient
+// passes where |x| <= 1. Requires: 1 <= bits <= 16.
+at::Tensor SymmetricActivation(const at::Tensor& x, uint32_t bits);
+
 // XNOR-Net's K (Rastegari et al. 2016, 1603.05279) of samples x channels x
 // height x width: the mean over the channels of |x|, and of that the mean over
 // each window, the padding's zeros included; samples x 1 x height' x width'.

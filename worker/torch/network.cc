@@ -10,6 +10,7 @@
 #include "worker/torch/activations.h"
 #include "worker/torch/backward.h"
 #include "worker/torch/functions.h"
+#include "worker/torch/sequence.h"
 
 namespace terse {
 namespace {
@@ -43,6 +44,17 @@ at::Tensor Subsample(const at::Tensor& x, int64_t stride, int64_t channels) {
   const at::Tensor fewer =
       x.slice(2, 0, x.size(2), stride).slice(3, 0, x.size(3), stride);
   return at::constant_pad_nd(fewer, {0, 0, 0, 0, 0, channels - x.size(1)});
+}
+
+// What a linear layer multiplies: samples x inputs, of sequences samples and
+// positions x channels.
+at::Tensor Rows(const at::Tensor& x) {
+  return x.dim() == 3 ? x.reshape({-1, x.size(2)}) : x.flatten(1);
+}
+
+// The rows of a sequence as samples x positions x outputs again.
+at::Tensor Unrows(const at::Tensor& y, const at::Tensor& x) {
+  return x.dim() == 3 ? y.view({x.size(0), x.size(1), -1}) : y;
 }
 
 }  // namespace
@@ -104,7 +116,8 @@ void Network::SetHooks(Hooks hooks) {
 }
 
 void Network::AwaitLayer(const LayerSpec& layer) const {
-  for (const auto& tensor : {layer.weight, layer.bias, layer.clip}) {
+  for (const auto& tensor : {layer.weight, layer.bias, layer.second_weight,
+                             layer.second_bias, layer.clip}) {
     if (tensor) await_(*tensor);
   }
 }
@@ -158,10 +171,11 @@ at::Tensor Network::TrainingProduct(size_t index, const at::Tensor& x,
                             layer.backward.unified()};
   if (layer.kind == LayerSpec::Kind::kLinear) {
     at::Tensor* gradient = &weight_gradients_[*layer.weight];
-    return keeps
-               ? KeepingLinear(x.flatten(1), weight, bias, kept, gradient)
-               : Linear(x.flatten(1), weight, bias, gradient,
-                        on_rows_.empty() ? nullptr : &on_rows_[*layer.weight]);
+    const RowsHook* on_rows =
+        on_rows_.empty() ? nullptr : &on_rows_[*layer.weight];
+    return Unrows(keeps ? KeepingLinear(Rows(x), weight, bias, kept, gradient)
+                        : Linear(Rows(x), weight, bias, gradient, on_rows),
+                  x);
   }
   const int64_t stride = layer.stride, padding = layer.padding;
   return keeps ? KeepingConv(x, weight, bias, stride, padding, kept)
@@ -208,9 +222,9 @@ at::Tensor Network::Layer(const LayerSpec& layer, const Values& values) const {
                                int64_t{layer.stride}, int64_t{layer.padding}),
                     values);
     case LayerSpec::Kind::kLinear:
-      return Scaled(layer,
-                    at::linear(x.flatten(1), tensors_[*layer.weight], bias),
-                    values);
+      return Scaled(
+          layer, Unrows(at::linear(Rows(x), tensors_[*layer.weight], bias), x),
+          values);
     case LayerSpec::Kind::kBatchNorm:
       return at::batch_norm(x, tensors_[*layer.weight], tensors_[*layer.bias],
                             tensors_[*layer.running_mean],
@@ -231,12 +245,71 @@ at::Tensor Network::Layer(const LayerSpec& layer, const Values& values) const {
       return Subsample(x, layer.stride, static_cast<int64_t>(layer.output[0]));
     case LayerSpec::Kind::kAdd:
       return at::add(x, values[layer.addend]);
+    case LayerSpec::Kind::kEmbedding:
+      return Embed(x, tensors_[*layer.weight]);
+    case LayerSpec::Kind::kPosition:
+      return at::add(x, tensors_[*layer.weight]);
+    case LayerSpec::Kind::kLstm:
+      return Lstm(layer, x);
+    case LayerSpec::Kind::kAttention:
+      return Attention(layer, x);
+    case LayerSpec::Kind::kLayerNorm:
+      return at::layer_norm(x, {x.size(2)}, tensors_[*layer.weight],
+                            tensors_[*layer.bias], layer.epsilon,
+                            /*cudnn_enable=*/false);
   }
   TERSE_CHECK(false);
 }
 
+at::Tensor Network::Lstm(const LayerSpec& layer, const at::Tensor& x) const {
+  const ActivationQuantization& options = layer.quantization;
+  HiddenQuantizer quantizer;
+  if (options.kind() != ActivationQuantization::NONE) {
+    quantizer.apply = [this, &layer](const at::Tensor& state) {
+      return QuantizedActivation(layer, state);
+    };
+    const bool uniform = options.kind() == ActivationQuantization::UNIFORM;
+    const bool positive = options.kind() == ActivationQuantization::DOREFA;
+    quantizer.high = uniform ? options.max() : 1;
+    quantizer.low = positive ? 0 : -quantizer.high;
+  }
+  return LstmSequence(x,
+                      {.input = tensors_[*layer.weight],
+                       .hidden = tensors_[*layer.second_weight],
+                       .bias = tensors_[*layer.bias],
+                       .forget_bias = layer.forget_bias},
+                      quantizer);
+}
+
+at::Tensor Network::Attention(const LayerSpec& layer,
+                              const at::Tensor& x) const {
+  return CausalAttention(x,
+                         {.qkv = tensors_[*layer.weight],
+                          .qkv_bias = tensors_[*layer.bias],
+                          .output = tensors_[*layer.second_weight],
+                          .output_bias = tensors_[*layer.second_bias]},
+                         layer.heads);
+}
+
 at::Tensor Network::Activate(const LayerSpec& layer,
                              const at::Tensor& x) const {
+  if (layer.quantization.kind() != ActivationQuantization::NONE) {
+    return QuantizedActivation(layer, x);
+  }
+  switch (layer.activation) {
+    case Activation::RELU:
+      return at::relu(x);
+    case Activation::TANH:
+      return at::tanh(x);
+    case Activation::HARD_TANH:
+      return at::hardtanh(x, -1, 1);
+  }
+  TERSE_CHECK(false);
+}
+
+// Requires: the layer's activations are of a kind.
+at::Tensor Network::QuantizedActivation(const LayerSpec& layer,
+                                        const at::Tensor& x) const {
   const ActivationQuantization& options = layer.quantization;
   switch (options.kind()) {
     case ActivationQuantization::BNN:
@@ -251,16 +324,10 @@ at::Tensor Network::Activate(const LayerSpec& layer,
       return HwgqActivation(x, options.bits(), options.backward());
     case ActivationQuantization::UNIFORM:
       return UniformActivation(x, options.bits(), options.max());
+    case ActivationQuantization::SYMMETRIC:
+      return SymmetricActivation(x, options.bits());
     case ActivationQuantization::NONE:
       break;
-  }
-  switch (layer.activation) {
-    case Activation::RELU:
-      return at::relu(x);
-    case Activation::TANH:
-      return at::tanh(x);
-    case Activation::HARD_TANH:
-      return at::hardtanh(x, -1, 1);
   }
   TERSE_CHECK(false);
 }

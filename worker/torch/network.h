@@ -48,8 +48,9 @@ class Network {
   };
   void SetHooks(Hooks hooks);
 
-  // Scores, samples x classes, of `batch` (samples x ModelSpec::input), with
-  // the batch's own statistics and dropout; updates the running statistics.
+  // Scores, samples x classes (of text samples x positions x classes), of
+  // `batch` (samples x ModelSpec::input), with the batch's own statistics and
+  // dropout; updates the running statistics.
   at::Tensor TrainingForward(const at::Tensor& batch, const Step& step);
 
   // The same with the running statistics and no dropout. Changes nothing.
@@ -72,6 +73,10 @@ class Network {
                     const Values& values) const;
   at::Tensor TrainingBatchNorm(const LayerSpec& layer, const at::Tensor& x);
   at::Tensor Activate(const LayerSpec& layer, const at::Tensor& x) const;
+  at::Tensor QuantizedActivation(const LayerSpec& layer,
+                                 const at::Tensor& x) const;
+  at::Tensor Lstm(const LayerSpec& layer, const at::Tensor& x) const;
+  at::Tensor Attention(const LayerSpec& layer, const at::Tensor& x) const;
 
   ModelSpec spec_;
   std::vector<size_t> last_users_;  // By value: the last layer to take it.

@@ -136,6 +136,17 @@ std::span<const float> Span(const at::Tensor& tensor) {
   return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
 }
 
+// ComputeLoss of samples with `predictions` labels each: a sample's loss is the
+// mean over them.
+LossSums SampleLoss(const ModelSpec& spec, std::span<const float> scores,
+                    std::span<const uint32_t> labels,
+                    std::span<float> gradient) {
+  LossSums sums = ComputeLoss(spec.loss, scores, labels, gradient);
+  sums.loss /= spec.predictions;
+  sums.samples /= spec.predictions;
+  return sums;
+}
+
 TorchModel::TorchModel(const TorchModelOptions& options, at::Device device)
     : options_(options),
       sample_elements_(ElementCount(options.spec.input)),
@@ -143,10 +154,13 @@ TorchModel::TorchModel(const TorchModelOptions& options, at::Device device)
       steps_per_epoch_(train_samples() / (batch_size_ * options.workers)),
       device_(device),
       network_(options.spec, device),
-      labels_(batch_size_) {
+      labels_(batch_size_ * options.spec.predictions) {
   batch_ = at::empty(BatchSizes(batch_size_, options.spec.input));
-  score_gradient_ = at::empty({static_cast<int64_t>(batch_size_),
-                               static_cast<int64_t>(options.spec.classes)});
+  Shape scores = {options.spec.classes};
+  if (options.spec.predictions > 1) {
+    scores.insert(scores.begin(), options.spec.predictions);
+  }
+  score_gradient_ = at::empty(BatchSizes(batch_size_, scores));
   for (uint32_t i = 0; i < network_.tensors().size(); ++i) {
     const at::Tensor& parameter = network_.tensors()[i];
     const bool separate = options.separate_memory || !device.is_cpu();
@@ -166,12 +180,15 @@ void TorchModel::ReadBatch(uint64_t step) {
       batch_size_;
   const uint64_t augment_key =
       DrawKey(Draw::kAugment, {options_.job.seed(), step, options_.worker});
+  const size_t predictions = network_.spec().predictions;
   for (uint64_t i = 0; i < batch_size_; ++i) {
     const uint64_t sample =
         ShuffledIndex(options_.job.seed(), epoch, train_samples(), first + i);
     const std::span<float> values(
         batch_.data_ptr<float>() + i * sample_elements_, sample_elements_);
-    labels_[i] = options_.dataset->Read(Split::kTrain, sample, values);
+    options_.dataset->Read(
+        Split::kTrain, sample, values,
+        std::span(labels_).subspan(i * predictions, predictions));
     if (options_.job.data().augment()) {
       ShiftAndMirror(options_.spec.input, augment_key, i, values);
     }
@@ -237,9 +254,9 @@ absl::Status TorchModel::ComputeGradient(
           .contiguous();
   DownloadBuffers();
   const LossSums sums =
-      ComputeLoss(network_.spec().loss, Span(scores.cpu()), labels_,
-                  {score_gradient_.data_ptr<float>(),
-                   static_cast<size_t>(score_gradient_.numel())});
+      SampleLoss(network_.spec(), Span(scores.cpu()), labels_,
+                 {score_gradient_.data_ptr<float>(),
+                  static_cast<size_t>(score_gradient_.numel())});
   if (!std::isfinite(sums.loss)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "worker ", options_.worker, ", step ", step,
@@ -315,21 +332,24 @@ LossSums TorchModel::EvaluateBatch(uint64_t start, uint64_t first,
       static_cast<uint64_t>(test_batch_.size(0)) != samples) {
     test_batch_ = at::empty(BatchSizes(samples, network_.spec().input));
   }
-  std::vector<uint32_t> labels(samples);
+  const size_t predictions = network_.spec().predictions;
+  std::vector<uint32_t> labels(samples * predictions);
   float* values = test_batch_.data_ptr<float>();
   for (uint64_t i = 0; i < samples; ++i) {
-    labels[i] = options_.dataset->Read(
+    options_.dataset->Read(
         Split::kTest, start + i,
-        {values + i * sample_elements_, sample_elements_});
+        {values + i * sample_elements_, sample_elements_},
+        std::span(labels).subspan(i * predictions, predictions));
   }
   const at::NoGradGuard no_grad;
   const at::Tensor scores =
       network_.Forward(test_batch_.to(device_)).cpu().contiguous();
   const size_t classes = network_.spec().classes;
-  return ComputeLoss(
-      network_.spec().loss,
-      Span(scores).subspan((first - start) * classes, (end - first) * classes),
-      std::span(labels).subspan(first - start, end - first), {});
+  const size_t skipped = (first - start) * predictions;
+  const size_t taken = (end - first) * predictions;
+  return SampleLoss(network_.spec(),
+                    Span(scores).subspan(skipped * classes, taken * classes),
+                    std::span(labels).subspan(skipped, taken), {});
 }
 
 void ConfigureDeterminism(at::Device device) {

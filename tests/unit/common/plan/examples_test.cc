@@ -63,5 +63,21 @@ TEST(ExamplesTest, TheLargeNetworkHas20MillionParameters) {
   EXPECT_EQ(PlanOfExample("mlp20m-terngrad").ParameterCount(), 20037642);
 }
 
+TEST(ExamplesTest, TheCharacterNetworksHaveTheirSizes) {
+  EXPECT_EQ(PlanOfExample("char-lstm").ParameterCount(),
+            96u * 64 + 4 * 256 * (64 + 256 + 1) + 257 * 96);
+  // Embedding and positions, two blocks, and the end.
+  const uint64_t attention = 3 * 96 * 97 + 96 * 97;
+  const uint64_t feed_forward = 97 * 384 + 385 * 96;
+  EXPECT_EQ(
+      PlanOfExample("char-transformer").ParameterCount(),
+      160u * 96 + 2 * (attention + feed_forward + 4 * 96) + 2 * 96 + 97 * 96);
+}
+
+// As widely published for CIFAR-10, and a clip for each of 17 activations.
+TEST(ExamplesTest, ResNet18HasItsSize) {
+  EXPECT_EQ(PlanOfExample("cifar10-resnet18").ParameterCount(), 11173962u + 17);
+}
+
 }  // namespace
 }  // namespace terse

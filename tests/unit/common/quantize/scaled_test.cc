@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "common/quantize/wire.h"
@@ -135,6 +136,66 @@ TEST(BalancedTest, FollowsThePlainFormula) {
           << bits << " " << i;
     }
   }
+}
+
+std::unique_ptr<WeightQuantizer> MakeBalancedBy(
+    WeightQuantization::Balance balance, int bits) {
+  WeightQuantization options;
+  options.set_kind(WeightQuantization::BALANCED);
+  options.set_bits(static_cast<uint32_t>(bits));
+  options.set_balance(balance);
+  return MakeOrDie(options);
+}
+
+// The levels are those of the mean form; each has as many weights, however they
+// are distributed.
+TEST(BalancedTest, MediansFillTheLevelsEqually) {
+  for (int bits = 1; bits <= 6; ++bits) {
+    std::vector<float> shadow = Uniform(4000, 1, 50 + bits);
+    for (float& w : shadow) w = w * w * w + 0.3f;
+    const auto weights =
+        Quantized(*MakeBalancedBy(WeightQuantization::MEDIAN, bits), shadow);
+    std::vector<size_t> order(shadow.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return shadow[a] < shadow[b]; });
+    double mean = 0;
+    for (float w : shadow) mean += std::abs(w) / 4000.0;
+    const int levels = 1 << bits;
+    std::vector<int> filled(static_cast<size_t>(levels));
+    for (size_t rank = 0; rank < order.size(); ++rank) {
+      // Parts of odd sizes are halved with the middle above.
+      const double place = weights[order[rank]] / (2.5 * mean) + 0.5;
+      const int code = static_cast<int>(std::lround(place * (levels - 1)));
+      EXPECT_NEAR(place * (levels - 1), code, 1e-4);
+      EXPECT_NEAR(code, static_cast<double>(rank) * levels / 4000, 1.001);
+      ++filled[static_cast<size_t>(code)];
+    }
+    EXPECT_LE(*std::max_element(filled.begin(), filled.end()),
+              *std::min_element(filled.begin(), filled.end()) + 2)
+        << bits;
+  }
+}
+
+TEST(BalancedTest, MediansOfEqualAndOfFewWeights) {
+  const auto quantizer = MakeBalancedBy(WeightQuantization::MEDIAN, 2);
+  EXPECT_EQ(quantizer->Describe(), "balanced:bits=2,balance=median");
+  EXPECT_THAT(Quantized(*quantizer, {}), ElementsAre());
+  EXPECT_THAT(Quantized(*quantizer, {0, -0.0f, 0}), Each(0));
+  EXPECT_THAT(Quantized(*quantizer, {2}), ElementsAre(2.5f));
+  // Equal weights share a level.
+  const auto weights = Quantized(*quantizer, {1, 1, 1, -1, 1, 1});
+  EXPECT_THAT(weights, ElementsAre(weights[0], weights[0], weights[0],
+                                   weights[3], weights[0], weights[0]));
+  EXPECT_LT(weights[3], weights[0]);
+}
+
+TEST(BalancedTest, UnbalancedLevelsReachTheLargestWeight) {
+  const auto quantizer = MakeBalancedBy(WeightQuantization::UNBALANCED, 2);
+  EXPECT_EQ(quantizer->Describe(), "balanced:bits=2,balance=unbalanced");
+  EXPECT_THAT(
+      Quantized(*quantizer, {-3, -1.9f, -0.1f, 0.1f, 2.1f, 1.5f}),
+      Pointwise(FloatNear(1e-6f), std::vector<float>{-3, -1, -1, 1, 3, 1}));
 }
 
 TEST(ScaledTest, EdgeCasesOfAll) {

@@ -50,6 +50,18 @@ TEST(ProgressState, TakesInAllEvents) {
   EXPECT_EQ(state.test_accuracy, 0.97);
 }
 
+TEST(ProgressState, TellsBitsPerCharacterOfText) {
+  ProgressState state = Running();
+  state.Apply(R"({"event":"progress","train_bits_per_character":2.5})");
+  EXPECT_THAT(StatusLine(state, 300), HasSubstr("| 2.500 bits/character |"));
+  state.Apply(R"({"event":"evaluation","epoch":5,"test_loss":1.386,)"
+              R"("test_accuracy":0.5,"test_bits_per_character":2})");
+  EXPECT_EQ(EvaluationLine(state),
+            "epoch 5: test accuracy 50.00 %, loss 1.39, 2.000 bits per "
+            "character");
+  EXPECT_THAT(StatusLine(state, 300), HasSubstr("| test 2.000 |"));
+}
+
 TEST(ProgressState, PassesOverWhatItDoesNotKnow) {
   ProgressState state;
   EXPECT_EQ(state.Apply("not json"), Change::kNothing);

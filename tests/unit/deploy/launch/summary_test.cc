@@ -39,6 +39,15 @@ TEST(SummaryText, SaysWhatPeopleAsk) {
       "logs/)\n");
 }
 
+TEST(SummaryText, TellsBitsPerCharacterOfText) {
+  const auto text = SummaryText(
+      R"({"job": "x", "test_accuracy": 0.5, "test_bits_per_character": 2})",
+      "runs/x");
+  ASSERT_TRUE(text.ok());
+  EXPECT_THAT(*text, HasSubstr("x: test accuracy 50.00 %, 2.000 bits per "
+                               "character after 0 steps in 0.0 s\n"));
+}
+
 TEST(SummaryText, LeavesOutWhatTheReportDoesNotHave) {
   const auto text = SummaryText(R"({"job": "x", "time_ms": 3})", "runs/x");
   ASSERT_TRUE(text.ok());

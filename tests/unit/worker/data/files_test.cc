@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "tests/unit/worker/data/read_label.h"
 #include "worker/data/dataset.h"
 
 namespace terse {
@@ -132,12 +133,12 @@ void ExpectMnistSamples(const Dataset& data) {
   ASSERT_EQ(data.size(Split::kTrain), 3u);
   ASSERT_EQ(data.size(Split::kTest), 2u);
   std::vector<float> values(kMnistPixels);
-  EXPECT_EQ(data.Read(Split::kTrain, 2, values), 9u);
+  EXPECT_EQ(ReadLabel(data, Split::kTrain, 2, values), 9u);
   for (size_t p = 0; p < kMnistPixels; ++p) {
     const auto byte = static_cast<float>((p + 2) % 256);
     ASSERT_NEAR(values[p], byte / 127.5f - 1, 1e-6) << p;
   }
-  EXPECT_EQ(data.Read(Split::kTest, 0, values), 1u);
+  EXPECT_EQ(ReadLabel(data, Split::kTest, 0, values), 1u);
   EXPECT_NEAR(values[0], 100 / 127.5f - 1, 1e-6);
   EXPECT_EQ(values[255 - 100], 1);
   EXPECT_EQ(values[256 - 100], -1);
@@ -295,10 +296,10 @@ TEST_F(FilesTest, Cifar10) {
   ASSERT_EQ((*data)->size(Split::kTrain), 10u);
   ASSERT_EQ((*data)->size(Split::kTest), 1u);
   std::vector<float> values(kCifarPixels);
-  EXPECT_EQ((*data)->Read(Split::kTrain, 6, values), 4u);
+  EXPECT_EQ(ReadLabel(**data, Split::kTrain, 6, values), 4u);
   EXPECT_NEAR(values[1000], (1004 % 256) / 127.5f - 1, 1e-6);
-  EXPECT_EQ((*data)->Read(Split::kTrain, 7, values), 0u);
-  EXPECT_EQ((*data)->Read(Split::kTest, 0, values), 9u);
+  EXPECT_EQ(ReadLabel(**data, Split::kTrain, 7, values), 0u);
+  EXPECT_EQ(ReadLabel(**data, Split::kTest, 0, values), 9u);
 }
 
 TEST_F(FilesTest, Cifar10Damage) {
@@ -333,10 +334,10 @@ TEST(RealFiles, Mnist) {
   std::vector<float> values(kMnistPixels);
   double sum = 0;
   for (size_t i = 0; i < first.size(); ++i) {
-    EXPECT_EQ((*opened)->Read(Split::kTrain, i, values), first[i]);
+    EXPECT_EQ(ReadLabel(**opened, Split::kTrain, i, values), first[i]);
   }
   for (uint64_t i = 0; i < 60000; ++i) {
-    (*opened)->Read(Split::kTrain, i, values);
+    ReadLabel(**opened, Split::kTrain, i, values);
     sum += std::accumulate(values.begin(), values.end(), 0.0);
   }
   // The mean pixel of the training set is 0.1307 of white.

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/worker/data/read_label.h"
 #include "worker/data/dataset.h"
 
 namespace terse {
@@ -30,8 +31,9 @@ Samples ReadAll(const Dataset& data, Split split, size_t elements) {
   Samples samples{std::vector<float>(count * elements),
                   std::vector<uint32_t>(count)};
   for (uint64_t i = 0; i < count; ++i) {
-    samples.labels[i] = data.Read(
-        split, i, std::span(samples.values).subspan(i * elements, elements));
+    samples.labels[i] =
+        ReadLabel(data, split, i,
+                  std::span(samples.values).subspan(i * elements, elements));
   }
   return samples;
 }
@@ -46,12 +48,12 @@ TEST(Digits, AreAFunctionOfSeedSplitAndIndex) {
   const auto other = Open(data, 2);
   std::vector<float> a(kPixels), b(kPixels), c(kPixels);
   for (uint64_t i = 50; i-- > 0;) {
-    EXPECT_EQ(first->Read(Split::kTrain, i, a),
-              larger->Read(Split::kTrain, i, b));
+    EXPECT_EQ(ReadLabel(*first, Split::kTrain, i, a),
+              ReadLabel(*larger, Split::kTrain, i, b));
     EXPECT_EQ(a, b);
-    other->Read(Split::kTrain, i, c);
+    ReadLabel(*other, Split::kTrain, i, c);
     EXPECT_NE(a, c);
-    first->Read(Split::kTest, i % 20, c);
+    ReadLabel(*first, Split::kTest, i % 20, c);
     EXPECT_NE(a, c);
   }
   EXPECT_EQ(larger->size(Split::kTrain), 500u);
@@ -192,7 +194,7 @@ TEST(Noise, IsGaussianWithIndependentPixels) {
   EXPECT_NEAR(neighbours / n, 0, 0.013);
 
   std::vector<float> again(kElements);
-  EXPECT_EQ(dataset->Read(Split::kTrain, 7, again), samples.labels[7]);
+  EXPECT_EQ(ReadLabel(*dataset, Split::kTrain, 7, again), samples.labels[7]);
   EXPECT_TRUE(std::equal(again.begin(), again.end(),
                          samples.values.begin() + 7 * kElements));
 }

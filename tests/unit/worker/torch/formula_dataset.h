@@ -21,13 +21,15 @@ class FormulaDataset final : public Dataset {
     return split == Split::kTrain ? train_ : test_;
   }
 
-  uint32_t Read(Split split, uint64_t index,
-                std::span<float> values) const override {
+  void Read(Split split, uint64_t index, std::span<float> values,
+            std::span<uint32_t> labels) const override {
     const uint64_t key = MixKey({77, static_cast<uint64_t>(split), index});
     for (size_t i = 0; i < values.size(); ++i) {
       values[i] = 2 * RandomUnit(key, i) - 1;
     }
-    return RandomBits(key, values.size()) % classes_;
+    for (size_t i = 0; i < labels.size(); ++i) {
+      labels[i] = RandomBits(key, values.size() + i) % classes_;
+    }
   }
 
  private:

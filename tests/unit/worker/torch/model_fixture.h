@@ -31,16 +31,37 @@ inline Job SmallJob() {
   return job;
 }
 
+// Text of invented words, 6 characters a sample; a test fills in the layers
+// between the embedding and the end.
+inline Job SmallTextJob() {
+  Job job;
+  job.mutable_data()->set_kind(Data::TEXT);
+  job.mutable_data()->set_sequence(6);
+  job.mutable_data()->set_characters(2000);
+  job.mutable_train()->set_batch_size(3);
+  job.mutable_model()->add_layers()->mutable_embedding()->set_width(8);
+  return job;
+}
+
+inline std::shared_ptr<const Dataset> DatasetFor(const Job& job,
+                                                 const ModelSpec& spec) {
+  if (job.data().kind() != Data::TEXT) {
+    return std::make_shared<FormulaDataset>(200, 300, spec.classes);
+  }
+  auto text = OpenDataset(job.data(), "", job.seed());
+  EXPECT_TRUE(text.ok()) << text.status();
+  return *std::move(text);
+}
+
 inline Fixture MakeFixture(const Job& job, uint32_t worker = 0,
                            uint32_t workers = 1) {
   auto spec = MakeModelSpec(job);
   EXPECT_TRUE(spec.ok()) << spec.status();
-  auto model = MakeTorchModel(
-      {.job = job,
-       .spec = *spec,
-       .dataset = std::make_shared<FormulaDataset>(200, 300, spec->classes),
-       .worker = worker,
-       .workers = workers});
+  auto model = MakeTorchModel({.job = job,
+                               .spec = *spec,
+                               .dataset = DatasetFor(job, *spec),
+                               .worker = worker,
+                               .workers = workers});
   EXPECT_TRUE(model.ok()) << model.status();
   for (uint32_t t = 0; t < spec->tensors.size(); ++t) {
     const TensorSpec& tensor = spec->tensors[t];

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "tests/unit/worker/data/read_label.h"
 #include "tests/unit/worker/torch/model_fixture.h"
 
 namespace terse {
@@ -56,10 +57,11 @@ class RecordingDataset final : public Dataset {
   uint64_t size(Split split) const override {
     return split == Split::kTrain ? train_ : 10;
   }
-  uint32_t Read(Split, uint64_t index, std::span<float> values) const override {
+  void Read(Split, uint64_t index, std::span<float> values,
+            std::span<uint32_t> labels) const override {
     read_->push_back(index);
     std::fill(values.begin(), values.end(), 0.5f);
-    return 0;
+    std::fill(labels.begin(), labels.end(), 0);
   }
 
  private:
@@ -313,7 +315,7 @@ TEST(TorchModel, BatchNormKeepsRunningStatistics) {
   double sum = 0, squares = 0;
   std::vector<float> values(72);
   for (uint64_t i = 0; i < 7; ++i) {
-    data.Read(Split::kTrain, ShuffledIndex(1, 0, 200, i), values);
+    ReadLabel(data, Split::kTrain, ShuffledIndex(1, 0, 200, i), values);
     for (size_t p = 0; p < 36; ++p) {  // The first of the two channels.
       sum += values[p];
       squares += double{values[p]} * values[p];
