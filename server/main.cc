@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/kernels/target.h"
+#include "common/observe/role_http.h"
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
 #include "common/wire/role_link.h"
@@ -36,6 +37,7 @@ struct Flags {
   uint32_t peer_timeout_seconds = Cluster().peer_timeout_seconds();
   std::string checkpoint_dir;
   std::string resume = "never";
+  HttpFlags http;
 };
 
 // Shards are the first ranks of MPI, which tells each where it and shard 0 are.
@@ -57,6 +59,22 @@ absl::Status FillFromMpi(Flags& flags) {
   return absl::OkStatus();
 }
 
+// Measures what a server handles.
+auto MeasureFrames(RoleMetrics& metrics, const Link& link,
+                   const Server& server) {
+  return [&](uint32_t frame_type, absl::Duration handled) {
+    std::optional<ShardProgress> progress;
+    if (frame_type == wire::STEP) {
+      const LinkCounters counters = link.Counters();
+      progress = {.wire_bytes_up = counters.bytes_received,
+                  .wire_bytes_down = counters.bytes_sent,
+                  .version = server.Version(),
+                  .workers_connected = server.WorkersConnected()};
+    }
+    metrics.OnFrame(handled, progress);
+  };
+}
+
 absl::Status Run(Flags flags) {
   const std::atomic<int>& stop = StopSignal();
   if (flags.transport == "mpi") TERSE_RETURN_IF_ERROR(FillFromMpi(flags));
@@ -73,15 +91,20 @@ absl::Status Run(Flags flags) {
   options.shard = shard;
   options.coordinator_address = flags.coordinator;
   options.token = TokenFromEnvironment();
-  std::unique_ptr<JsonLog> events;
+  const SystemClock clock;
+  RoleMetrics metrics(
+      shard == 0 ? MetricsRole::kCoordinator : MetricsRole::kServer,
+      TERSE_VERSION, KernelTargetName());
+  std::unique_ptr<JobObserver> observer;
   if (shard == 0) {
     TERSE_ASSIGN_OR_RETURN(options.job, ReadJobFile(flags.job, {}));
     flags.peer_timeout_seconds = options.job->cluster().peer_timeout_seconds();
-    if (!flags.run_dir.empty()) {
-      TERSE_ASSIGN_OR_RETURN(events,
-                             JsonLog::Open(flags.run_dir + "/metrics.jsonl"));
-      options.on_event = [&events](const nlohmann::json& event) {
-        events->Write(event);
+    if (!flags.run_dir.empty() || !flags.http.listen.empty()) {
+      TERSE_ASSIGN_OR_RETURN(
+          observer, JobObserver::Create(*options.job, flags.run_dir,
+                                        TERSE_VERSION, &metrics, clock));
+      options.on_event = [&observer](const nlohmann::json& event) {
+        observer->OnEvent(event);
       };
     }
     if (flags.checkpoint_dir.empty() && !flags.run_dir.empty()) {
@@ -92,7 +115,6 @@ absl::Status Run(Flags flags) {
     TERSE_ASSIGN_OR_RETURN(options.checkpoint_directory,
                            CheckpointDirectory(flags.checkpoint_dir));
   }
-  const SystemClock clock;
   Inbox inbox(2 * kOutboxBytesMax);
   options.background =
       std::make_unique<ThreadBackground>([&inbox] { inbox.Wake(); });
@@ -107,7 +129,12 @@ absl::Status Run(Flags flags) {
         WriteFileAtomically(flags.port_file, link->Address() + "\n"));
   }
   Server server(std::move(options), *link, clock);
+  if (!flags.http.listen.empty()) {
+    server.MeasureFrames(MeasureFrames(metrics, *link, server));
+  }
   TERSE_RETURN_IF_ERROR(server.Start());
+  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
+                         StartRoleHttp(flags.http, metrics, observer.get()));
   TERSE_RETURN_IF_ERROR(RunEventLoop(server, inbox, clock, stop));
   if (shard != 0) return absl::OkStatus();
   return WriteReport(server.report(), flags.run_dir, flags.report);
@@ -125,7 +152,8 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"grpc", "mpi"}));
   app.add_option("--mpi-ranks", flags.mpi_ranks,
                  "how many processes MPI must have started");
-  app.add_option("--listen", flags.listen, "HOST:PORT, port 0 for any, or unix:PATH");
+  app.add_option("--listen", flags.listen,
+                 "HOST:PORT, port 0 for any, or unix:PATH");
   app.add_option("--port-file", flags.port_file,
                  "where to write the address that is listened on");
   app.add_option("--run-dir", flags.run_dir,
@@ -141,6 +169,10 @@ int Main(int argc, char** argv) {
                  "in --checkpoint-dir if there is one; or a path; shard 0 only");
   app.add_option("--kernel-target", flags.kernel_target,
                  "instruction set of the kernels");
+  app.add_option("--http", flags.http.listen,
+                 "HOST:PORT for health, metrics and the status page");
+  app.add_option("--http-port-file", flags.http.port_file,
+                 "where to write the address of --http");
   app.set_version_flag("--version", TERSE_VERSION);
   try {
     app.parse(argc, argv);

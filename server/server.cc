@@ -118,10 +118,9 @@ void Server::OnFrame(PeerId id, Frame frame) {
     return;
   }
   const FrameType type = frame.type;
-  const absl::Time begin =
-      options_.on_frame ? clock_.Now() : absl::InfinitePast();
+  const absl::Time begin = on_frame_ ? clock_.Now() : absl::InfinitePast();
   const absl::Status handled = Dispatch(id, frame);
-  if (options_.on_frame) options_.on_frame(type, clock_.Now() - begin);
+  if (on_frame_) on_frame_(type, clock_.Now() - begin);
   if (!handled.ok()) Abort(Annotate(handled, name));
 }
 

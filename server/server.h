@@ -41,9 +41,6 @@ struct ServerOptions {
   absl::Duration join_timeout = absl::Seconds(300);
   // Events of the job; coordinator only.
   std::function<void(const nlohmann::json&)> on_event;
-  // Called after every frame a worker sends, from the thread that drives the
-  // server; for those who measure.
-  std::function<void(uint32_t frame_type, absl::Duration handled)> on_frame;
   // Where checkpoints go, known to all shards by this name; empty: nowhere.
   // Coordinator only.
   std::string checkpoint_directory;
@@ -59,6 +56,12 @@ class Server {
   Server(ServerOptions options, Link& link, const Clock& clock);
   // What is being written reads the plan.
   ~Server() { options_.background.reset(); }
+
+  // `on_frame` is called after every frame of a peer with its type and the time
+  // it took, from the thread that drives the server. Before Start().
+  using FrameMeter =
+      std::function<void(uint32_t frame_type, absl::Duration handled)>;
+  void MeasureFrames(FrameMeter on_frame) { on_frame_ = std::move(on_frame); }
 
   // Starts joining. Errors: InvalidArgument (the job cannot be planned).
   absl::Status Start();
@@ -135,6 +138,7 @@ class Server {
   void Finish();
 
   ServerOptions options_;
+  FrameMeter on_frame_;
   Link& link_;
   const Clock& clock_;
   absl::Time join_deadline_;

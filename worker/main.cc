@@ -16,6 +16,8 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
+#include "common/kernels/target.h"
+#include "common/observe/role_http.h"
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
 #include "common/wire/role_link.h"
@@ -50,6 +52,7 @@ struct Flags {
   std::string evaluate;
   bool json = false;
   std::string resume = "never";
+  HttpFlags http;
 };
 
 // Networks over one data set, which the workers of a process share.
@@ -78,6 +81,26 @@ uint64_t NewIncarnation() {
            std::chrono::steady_clock::now().time_since_epoch().count())});
 }
 
+// What the metrics take of a step.
+StepMetrics MetricsOf(const StepRecord& record, const WorkerSession& session,
+                      const LinkCounters& counters) {
+  const Plan& plan = *session.plan();
+  StepMetrics step;
+  step.times = record.times;
+  step.samples = record.samples;
+  step.loss = record.samples > 0 ? record.loss_sum / record.samples : 0;
+  step.residual_norm_ratio = record.residual_norm_ratio;
+  step.wire_bytes_up = counters.bytes_sent;
+  step.wire_bytes_down = counters.bytes_received;
+  step.raw_bytes = (record.step + 1) * plan.ParameterCount() * sizeof(float);
+  for (size_t t = 0; t < plan.tensors.size(); ++t) {
+    if (plan.IsBuffer(t)) continue;
+    step.payload_bytes[plan.tensors[t].codec->Describe()] +=
+        session.uplink()->PayloadBytes(t);
+  }
+  return step;
+}
+
 absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop) {
   if (flags.transport == "mpi") {
     TERSE_RETURN_IF_ERROR(StartRoleMpi(flags.mpi_ranks).status());
@@ -88,31 +111,45 @@ absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop) {
                          MakeRoleLink(flags.transport, "",
                                       absl::Seconds(flags.peer_timeout_seconds),
                                       inbox));
+  RoleMetrics metrics(MetricsRole::kWorker, TERSE_VERSION, KernelTargetName());
   WorkerSession* handler = nullptr;
-  WorkerSession session(
-      {.coordinator_address = flags.coordinator,
-       .rank = flags.rank,
-       .token = TokenFromEnvironment(),
-       .incarnation = NewIncarnation(),
-       .handle_next_event =
-           [&] { HandleNextEvent(*handler, inbox, clock, stop); }},
-      TorchModels(flags.data_dir), *link, clock);
+  SessionOptions options = {
+      .coordinator_address = flags.coordinator,
+      .rank = flags.rank,
+      .token = TokenFromEnvironment(),
+      .incarnation = NewIncarnation(),
+      .handle_next_event = [&] {
+        HandleNextEvent(*handler, inbox, clock, stop);
+      }};
+  if (!flags.http.listen.empty()) {
+    options.on_step = [&](const StepRecord& record) {
+      metrics.OnStep(MetricsOf(record, *handler, link->Counters()));
+    };
+  }
+  WorkerSession session(std::move(options), TorchModels(flags.data_dir), *link,
+                        clock);
   handler = &session;
+  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
+                         StartRoleHttp(flags.http, metrics, nullptr));
   session.Start();
   return RunEventLoop(session, inbox, clock, stop);
 }
 
 absl::Status RunMemoryJob(const Flags& flags, const std::atomic<int>& stop) {
   TERSE_ASSIGN_OR_RETURN(const Job job, ReadJobFile(flags.job, {}));
-  std::unique_ptr<JsonLog> events;
   LocalJobOptions options;
   options.make_model = TorchModels(flags.data_dir);
   options.stop = &stop;
-  if (!flags.run_dir.empty()) {
-    TERSE_ASSIGN_OR_RETURN(events,
-                           JsonLog::Open(flags.run_dir + "/metrics.jsonl"));
-    options.on_event = [&events](const nlohmann::json& event) {
-      events->Write(event);
+  const SystemClock clock;
+  RoleMetrics metrics(MetricsRole::kCoordinator, TERSE_VERSION,
+                      KernelTargetName());
+  std::unique_ptr<JobObserver> observer;
+  if (!flags.run_dir.empty() || !flags.http.listen.empty()) {
+    TERSE_ASSIGN_OR_RETURN(
+        observer, JobObserver::Create(job, flags.run_dir, TERSE_VERSION,
+                                      &metrics, clock));
+    options.on_event = [&observer](const nlohmann::json& event) {
+      observer->OnEvent(event);
     };
   }
   std::string directory = flags.checkpoint_dir;
@@ -122,6 +159,8 @@ absl::Status RunMemoryJob(const Flags& flags, const std::atomic<int>& stop) {
   TERSE_ASSIGN_OR_RETURN(options.resume, ChooseResume(flags.resume, directory));
   TERSE_ASSIGN_OR_RETURN(options.checkpoint_directory,
                          CheckpointDirectory(directory));
+  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
+                         StartRoleHttp(flags.http, metrics, observer.get()));
   TERSE_ASSIGN_OR_RETURN(const nlohmann::json report,
                          RunLocalJob(job, options));
   return WriteReport(report, flags.run_dir, flags.report);
@@ -187,6 +226,10 @@ int Main(int argc, char** argv) {
       ->needs(memory);
   app.add_option("--kernel-target", flags.kernel_target,
                  "instruction set of the kernels");
+  app.add_option("--http", flags.http.listen,
+                 "HOST:PORT for health and metrics; with --memory the page");
+  app.add_option("--http-port-file", flags.http.port_file,
+                 "where to write the address of --http");
   app.set_version_flag("--version", TERSE_VERSION);
   coordinator->excludes(memory);
   evaluate->excludes(memory)->excludes(coordinator);

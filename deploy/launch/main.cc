@@ -21,8 +21,10 @@
 #include "deploy/launch/doctor.h"
 #include "deploy/launch/export.h"
 #include "deploy/launch/inspect.h"
+#include "deploy/launch/kubernetes_launch.h"
 #include "deploy/launch/roles.h"
 #include "deploy/launch/run.h"
+#include "deploy/launch/status.h"
 #include "deploy/launch/train.h"
 
 namespace terse {
@@ -36,6 +38,9 @@ struct Flags {
   DoctorOptions doctor;
   ExportOptions exported;
   EvalOptions eval;
+  KubernetesLaunch kubernetes;
+  StatusOptions status;
+  ReportOptions report;
   uint32_t servers = 0;
   uint32_t workers = 0;
   std::string transport;
@@ -110,19 +115,26 @@ void AddTrain(CLI::App& app, Flags& flags) {
       .add_option("--transport", flags.transport,
                   "How the roles talk; memory: threads of one process")
       ->check(CLI::IsMember({"grpc", "memory"}));
+  train
+      .add_option("--http", flags.train.http,
+                  "Where the status page is; none: nowhere")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
 }
 
 void AddLaunch(CLI::App& app, Flags& flags) {
   CLI::App& launch = *app.add_subcommand(
       "launch",
       "Runs a whole job on the machines of a hostfile, over ssh; all of them "
-      "see this folder");
+      "see this folder. Or makes manifests of it for Kubernetes");
   AddTrainOptions(launch, flags);
-  launch
+  CLI::Option_group& where = *launch.add_option_group("Where");
+  where.require_option(1);
+  where
       .add_option("--hostfile", flags.train.hostfile,
                   "Lines \"host slots=N\" or \"host:N\": N workers go there")
-      ->required()
       ->type_name("FILE");
+  AddKubernetes(launch, where, flags.kubernetes);
   launch
       .add_option("--agent", flags.train.agent,
                   "Called with a host and a command line for its shell")
@@ -158,6 +170,10 @@ int TrainCommand(const CLI::App& command, Flags& flags) {
   if (!flags.transport.empty()) {
     options.overrides.push_back(
         absl::StrCat("cluster.transport=", flags.transport));
+  }
+  if (flags.kubernetes.wanted) {
+    return LaunchOnKubernetes(options.job_path, options.overrides,
+                              flags.kubernetes);
   }
   options.grace =
       std::chrono::milliseconds(int64_t(1000 * flags.grace_seconds));
@@ -297,6 +313,8 @@ int Main(int argc, char** argv) {
   AddBenchPlot(AddBench(app, flags.bench), flags.plot);
   flags.doctor.version = TERSE_VERSION;
   AddDoctor(app, flags.doctor);
+  AddStatus(app, flags.status);
+  AddReport(app, flags.report);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -314,6 +332,8 @@ int Main(int argc, char** argv) {
     if (what.get_name() == "plot") return RunBenchPlot(flags.plot);
     return RunBenchCodec(flags.bench);
   }
+  if (command.get_name() == "status") return RunStatus(flags.status);
+  if (command.get_name() == "report") return RunReport(flags.report);
   return command.get_name() == "inspect" ? InspectCommand(flags)
                                          : TrainCommand(command, flags);
 }

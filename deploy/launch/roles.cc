@@ -75,6 +75,13 @@ void AddPeerTimeout(const Job& job, std::vector<std::string>& arguments) {
                     absl::StrCat(cluster.peer_timeout_seconds())});
 }
 
+void AddPage(const RoleOptions& options, Role& role) {
+  if (options.http.empty()) return;
+  std::vector<std::string>& arguments = role.process.arguments;
+  arguments.insert(arguments.end(), {"--http", options.http, "--http-port-file",
+                                     HttpPortFile(options.run_directory)});
+}
+
 void AddDataDirectory(const RoleOptions& options,
                       std::vector<std::string>& arguments) {
   if (options.data_directory.empty()) return;
@@ -95,6 +102,10 @@ std::string PortFile(const std::string& run_directory) {
   return absl::StrCat(run_directory, "/shard-0.port");
 }
 
+std::string HttpPortFile(const std::string& run_directory) {
+  return absl::StrCat(run_directory, "/shard-0.http");
+}
+
 Role CoordinatorRole(const RoleOptions& options) {
   Role role = MakeRole(
       options, "server", 0,
@@ -104,6 +115,7 @@ Role CoordinatorRole(const RoleOptions& options) {
        options.run_directory});
   AddResume(options, role);
   role.coordinator = true;
+  AddPage(options, role);
   return role;
 }
 
@@ -143,10 +155,12 @@ Role MemoryRole(const Job& job, const RoleOptions& options) {
   SetThreads(job, role);
   AddResume(options, role);
   role.coordinator = true;
+  AddPage(options, role);
   return role;
 }
 
-absl::StatusOr<std::string> FindBinaries() {
+absl::StatusOr<std::string> FindBinaries(
+    const std::vector<std::string>& programs) {
   std::error_code error;
   const std::filesystem::path self =
       std::filesystem::read_symlink("/proc/self/exe", error);
@@ -155,7 +169,7 @@ absl::StatusOr<std::string> FindBinaries() {
         absl::StrCat("cannot read /proc/self/exe: ", error.message()));
   }
   const std::string directory = self.parent_path().string();
-  for (const char* name : {"terse-server", "terse-worker"}) {
+  for (const std::string& name : programs) {
     const std::string path = absl::StrCat(directory, "/", name);
     if (access(path.c_str(), X_OK) != 0) {
       return WithExitCode(

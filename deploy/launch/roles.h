@@ -19,12 +19,16 @@ struct RoleOptions {
   std::string data_directory;  // Empty: as the job says.
   std::string kernel_target;   // Empty: the best of this CPU.
   std::string resume;          // What to go on from; empty: nothing.
+  std::string http;            // Of the coordinator's page; empty: none.
   std::string token;           // Workers and shards show it when they join.
   std::vector<std::string> server_hosts;  // Of each; empty: all are here.
 };
 
 // Where shard 0 writes the address it listens on.
 std::string PortFile(const std::string& run_directory);
+
+// Where it writes the address of its page.
+std::string HttpPortFile(const std::string& run_directory);
 
 // Shard 0, which holds the job and admits the others.
 Role CoordinatorRole(const RoleOptions& options);
@@ -41,9 +45,11 @@ std::vector<std::pair<std::string, std::string>> WorkerEnvironment(
 // The one process of a job whose transport is memory.
 Role MemoryRole(const Job& job, const RoleOptions& options);
 
-// The folder that this program lies in, with the roles' programs beside it.
+// The folder that this program lies in, with `programs` beside it.
 // Errors: NotFound (exit code 66; one of them is missing).
-absl::StatusOr<std::string> FindBinaries();
+absl::StatusOr<std::string> FindBinaries(
+    const std::vector<std::string>& programs = {"terse-server",
+                                                "terse-worker"});
 
 // 256 random bits in hexadecimal.
 absl::StatusOr<std::string> MakeToken();

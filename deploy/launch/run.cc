@@ -123,9 +123,13 @@ std::string OneProcess::Announcement() const {
 }
 
 absl::StatusOr<ProcessSpec> OneProcess::Prepare() {
-  TERSE_ASSIGN_OR_RETURN(const std::string binaries, FindBinaries());
+  // An image of a server has no worker in it.
+  const bool server = assignment_.role == JobRole::kServer;
+  TERSE_ASSIGN_OR_RETURN(
+      const std::string binaries,
+      FindBinaries({server ? "terse-server" : "terse-worker"}));
   ProcessSpec spec;
-  if (assignment_.role == JobRole::kServer) {
+  if (server) {
     TERSE_ASSIGN_OR_RETURN(spec, Server(binaries));
   } else {
     TERSE_ASSIGN_OR_RETURN(spec, Worker(binaries));
@@ -140,6 +144,7 @@ absl::StatusOr<ProcessSpec> OneProcess::Prepare() {
     Append(spec.arguments, "--peer-timeout-seconds",
            absl::StrCat(job_.cluster().peer_timeout_seconds()));
   }
+  Append(spec.arguments, "--http", options_.http);
   Append(spec.arguments, "--kernel-target", options_.kernel_target);
   return spec;
 }
@@ -282,6 +287,9 @@ void AddRun(CLI::App& app, RunOptions& options) {
   run.add_option("--report", options.report_path,
                  "Server 0 writes the report here too (JSON)")
       ->type_name("FILE");
+  run.add_option("--http", options.http,
+                 "HOST:PORT for health, metrics and server 0's status page")
+      ->type_name("HOST:PORT");
   run.add_option("--kernel-target", options.kernel_target,
                  "Instruction set of Terse's kernels; else the best here")
       ->type_name("NAME");

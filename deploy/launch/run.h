@@ -17,6 +17,7 @@ struct RunOptions {
   std::string transport;       // "grpc", "mpi"; empty: as fits the launcher.
   std::string run_directory;   // Of server 0. Empty: a new one under runs/.
   std::string report_path;     // Of server 0. Empty: only in the run directory.
+  std::string http;            // HOST:PORT of the role; empty: none.
   std::string data_directory;  // Empty: as the job says.
   std::string kernel_target;   // Empty: the best of this CPU.
   std::string resume;          // Of server 0. Empty: never.

@@ -86,6 +86,7 @@ class TrainRun {
   absl::Status Start(const Role& role) {
     return supervisor_->Start(hosts_ ? hosts_->Place(role) : role);
   }
+  void TellPageWhenReady();
   absl::Status Finish();
   double NowSeconds() const {
     return std::chrono::duration<double>(steady_clock::now() - start_).count();
@@ -103,6 +104,7 @@ class TrainRun {
   bool all_started_ = false;
   double attempt_seconds_ = 0;  // When this attempt began.
   std::map<std::string, uint32_t> restarts_;  // By role.
+  bool page_told_ = false;
 };
 
 absl::StatusOr<int> TrainRun::Run() {
@@ -183,6 +185,7 @@ bool TrainRun::Restarts(const Outcome& outcome) {
 
 absl::StatusOr<Milliseconds> TrainRun::Tick() {
   if (!all_started_) TERSE_RETURN_IF_ERROR(StartOthersWhenReady());
+  if (!page_told_ && !roles_.http.empty()) TellPageWhenReady();
   ProgressState::Change change = ProgressState::Change::kNothing;
   metrics_.Poll([&](std::string_view line) {
     change = state_.Apply(line);
@@ -218,6 +221,15 @@ absl::Status TrainRun::StartOthersWhenReady() {
   }
   all_started_ = true;
   return absl::OkStatus();
+}
+
+void TrainRun::TellPageWhenReady() {
+  const absl::StatusOr<std::string> address =
+      ReadFile(HttpPortFile(roles_.run_directory));
+  if (!address.ok()) return;
+  page_told_ = true;
+  printer_.Say(absl::StrCat("terse: status page at http://",
+                            absl::StripAsciiWhitespace(*address), "/"));
 }
 
 absl::Status TrainRun::Finish() {
@@ -314,6 +326,10 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
   if (!options.hostfile.empty()) {
     TERSE_ASSIGN_OR_RETURN(hosts, RemoteHosts::Make(job, options));
     roles.server_hosts = hosts->placement().servers;
+  }
+  // Loopback of another machine is of no use here.
+  if (options.http != "none" && options.hostfile.empty()) {
+    roles.http = options.http;
   }
   if (options.dry_run) {
     roles.run_directory =

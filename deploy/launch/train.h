@@ -20,6 +20,7 @@ struct TrainOptions {
   // How often each role is started again when it is lost; the whole job then
   // goes on from its last checkpoint.
   uint32_t restarts_max = 3;
+  std::string http = "127.0.0.1:0";    // Of the status page; "none": no page.
   std::chrono::milliseconds grace{30'000};
   // `terse launch`: where the roles go; no file: all of them run here.
   std::string hostfile;

@@ -1,0 +1,62 @@
+// The HTTP port of a role: health, metrics, and of the coordinator the page.
+#ifndef TERSE_COMMON_OBSERVE_HTTP_HTTP_SERVER_H_
+#define TERSE_COMMON_OBSERVE_HTTP_HTTP_SERVER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace terse {
+
+// What the page has already: rows until these seconds, and the observation of
+// this step; see StatusBoard.
+struct StatusQuery {
+  double after_seconds = -1;
+  int64_t observed_step = -1;
+};
+
+// Functions are called from the server's threads.
+struct HttpServerOptions {
+  std::string listen;  // HOST:PORT, port 0 for any.
+  // The page is for whoever comes over loopback by a loopback name, or brings
+  // this token (Authorization: Bearer, or ?token= once, which sets a cookie).
+  std::string token;
+  std::function<std::string()> metrics;
+  // JSON; absent: there is no page.
+  std::function<std::string(const StatusQuery&)> status;
+  std::string_view page;  // HTML; must outlive the server.
+};
+
+// Serves /healthz and /readyz (200 while the process answers; it is started
+// when the role is ready), /metrics (both for anybody), / and /api/status.
+class HttpServer {
+ public:
+  // Errors: Unavailable (exit code 69; the address cannot be listened on),
+  // InvalidArgument (exit code 2; it is none).
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
+      HttpServerOptions options);
+  // Waits for requests under way.
+  ~HttpServer();
+
+  // "127.0.0.1:41873".
+  const std::string& address() const;
+
+ private:
+  class Impl;
+  explicit HttpServer(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+// GET http://`address``path` with the token, where it is not empty.
+// Errors: Unavailable (exit code 69; nobody answers), PermissionDenied (exit
+// code 77), NotFound (exit code 66).
+absl::StatusOr<std::string> HttpGet(const std::string& address,
+                                    const std::string& path,
+                                    const std::string& token);
+
+}  // namespace terse
+
+#endif  // TERSE_COMMON_OBSERVE_HTTP_HTTP_SERVER_H_
