@@ -27,11 +27,10 @@ absl::Status Launch(const std::string& job_path,
 
 }  // namespace
 
-void AddKubernetes(CLI::App& launch, CLI::Option_group& where,
-                   KubernetesLaunch& options) {
-  CLI::Option* kubernetes =
-      where.add_flag("--kubernetes", options.wanted,
-                     "Prints the job's manifests: two Indexed Jobs, a service");
+void AddKubernetes(CLI::App& launch, KubernetesLaunch& options) {
+  CLI::Option* kubernetes = launch.add_flag(
+      "--kubernetes", options.wanted,
+      "Prints the job's manifests: two Indexed Jobs, a service");
   launch
       .add_option("--name", options.manifests.name,
                   "Of the objects of Kubernetes; else the job's")

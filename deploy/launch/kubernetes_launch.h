@@ -16,10 +16,9 @@ struct KubernetesLaunch {
   bool apply = false;  // Hands the manifests to kubectl; else prints them.
 };
 
-// Adds --kubernetes to `where`, a group of `launch`, and what goes with it to
-// `launch`; parsing fills `options`, which must live as long as `launch`.
-void AddKubernetes(CLI::App& launch, CLI::Option_group& where,
-                   KubernetesLaunch& options);
+// Adds --kubernetes and what goes with it to `launch`; parsing fills `options`,
+// which must live as long as `launch`.
+void AddKubernetes(CLI::App& launch, KubernetesLaunch& options);
 
 // Returns the exit code and says errors itself. `overrides`: "a.b=c".
 int LaunchOnKubernetes(const std::string& job_path,

@@ -128,13 +128,11 @@ void AddLaunch(CLI::App& app, Flags& flags) {
       "Runs a whole job on the machines of a hostfile, over ssh; all of them "
       "see this folder. Or makes manifests of it for Kubernetes");
   AddTrainOptions(launch, flags);
-  CLI::Option_group& where = *launch.add_option_group("Where");
-  where.require_option(1);
-  where
+  launch
       .add_option("--hostfile", flags.train.hostfile,
                   "Lines \"host slots=N\" or \"host:N\": N workers go there")
       ->type_name("FILE");
-  AddKubernetes(launch, where, flags.kubernetes);
+  AddKubernetes(launch, flags.kubernetes);
   launch
       .add_option("--agent", flags.train.agent,
                   "Called with a host and a command line for its shell")
@@ -170,6 +168,12 @@ int TrainCommand(const CLI::App& command, Flags& flags) {
   if (!flags.transport.empty()) {
     options.overrides.push_back(
         absl::StrCat("cluster.transport=", flags.transport));
+  }
+  if (command.get_name() == "launch" &&
+      flags.kubernetes.wanted != options.hostfile.empty()) {
+    absl::FPrintF(stderr,
+                  "terse: launch: give --hostfile FILE, or --kubernetes\n");
+    return int(ExitCode::kBadCommandLine);
   }
   if (flags.kubernetes.wanted) {
     return LaunchOnKubernetes(options.job_path, options.overrides,
