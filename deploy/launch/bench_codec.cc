@@ -116,6 +116,7 @@ std::vector<std::string> AllCodecNames() {
   const auto& kinds = *GradientCodec::Kind_descriptor();
   std::vector<std::string> names;
   for (int i = 0; i < kinds.value_count(); ++i) {
+    if (kinds.value(i)->number() == GradientCodec::POWERSGD) continue;
     names.push_back(absl::AsciiStrToLower(kinds.value(i)->name()));
   }
   return names;

@@ -31,7 +31,8 @@ struct BenchCodecOptions {
   std::string version;
 };
 
-// Names of all kinds in proto/job.proto, in lower case.
+// Names of all kinds in proto/job.proto that have a payload of their own, in
+// lower case.
 std::vector<std::string> AllCodecNames();
 
 // Numbers of elements to measure.

@@ -130,7 +130,7 @@ class Bench {
   void ClearSums() {
     level_sums_.clear();
     for (size_t b = 0; b < blocks(); ++b) {
-      level_sums_.emplace_back(SumGrid(*level_codec_, kBenchWorkers),
+      level_sums_.emplace_back(*level_codec_, kBenchWorkers,
                                Block(values_, b).size());
     }
   }

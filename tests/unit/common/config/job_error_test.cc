@@ -39,7 +39,7 @@ TEST(JobErrorTest, UnknownKey) {
   EXPECT_EQ(ErrorOf(With("learning_rate: 1")),
             "job.yaml:1:1: learning_rate: unknown key (one of name, seed, "
             "model, data, quantize, compress, optimizer, clip, train, "
-            "cluster)");
+            "cluster, checkpoint)");
 }
 
 TEST(JobErrorTest, UnknownKeyInAList) {
@@ -70,7 +70,8 @@ TEST(JobErrorTest, WrongType) {
   EXPECT_EQ(ErrorOf(With("cluster: 3")),
             "job.yaml:1:10: cluster: expects a mapping (keys servers, workers, "
             "transport, mode, staleness_steps_max, threads_per_worker, "
-            "join_timeout_seconds, device), not '3'");
+            "join_timeout_seconds, peer_timeout_seconds, "
+            "step_timeout_seconds, device), not '3'");
   EXPECT_EQ(ErrorOf("model: {mlp: {hidden: 8}}\ntrain: {epochs: 1}"),
             "job.yaml:1:23: model.mlp.hidden: expects a list, not '8'");
   EXPECT_EQ(ErrorOf("model: {mlp: [8, x]}\ntrain: {epochs: 1}"),
@@ -146,7 +147,7 @@ TEST(JobErrorTest, OptionOfAnotherKind) {
             "only, but mode is bsp");
   EXPECT_EQ(ErrorOf(With("data: {directory: x}")),
             "job.yaml:1:8: data.directory: goes with kind mnist or cifar10 "
-            "only, but kind is digits");
+            "or text only, but kind is digits");
   EXPECT_THAT(ErrorOf(With("optimizer: {kind: adam, nesterov: false}")),
               HasSubstr("optimizer.nesterov: goes with kind sgd only"));
 }
@@ -173,7 +174,8 @@ TEST(JobErrorTest, Layers) {
   EXPECT_EQ(ErrorOf(with_layer("{linear: 10, dropout: 0.5}")),
             "job.yaml:3:7: model.layers.0: expects one of conv, linear, "
             "batch_norm, activation, max_pool, average_pool, dropout, "
-            "residual, not a mapping of 2 keys");
+            "residual, embedding, position, lstm, attention, layer_norm, "
+            "not a mapping of 2 keys");
   EXPECT_THAT(ErrorOf(with_layer("{}")), HasSubstr("a mapping of 0 keys"));
   EXPECT_THAT(ErrorOf(with_layer("[linear]")), HasSubstr("not a list"));
   EXPECT_THAT(ErrorOf(with_layer("")), HasSubstr("not nothing"));
@@ -229,7 +231,7 @@ TEST(JobErrorTest, RulesOverSeveralKeys) {
 TEST(JobErrorTest, NoMapping) {
   const std::string keys =
       " a mapping with the keys name, seed, model, data, quantize, compress, "
-      "optimizer, clip, train, cluster";
+      "optimizer, clip, train, cluster, checkpoint";
   for (const char* text : {"", "\n\n", "# only a comment\n", "---\n", "~"}) {
     EXPECT_EQ(ErrorOf(text), "job.yaml:1:1: the file is empty; a job is" + keys)
         << text;

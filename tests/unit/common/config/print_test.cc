@@ -100,9 +100,9 @@ cluster:
   mode: bsp
   threads_per_worker: 1
   join_timeout_seconds: 300
-  device: auto
   peer_timeout_seconds: 80
   step_timeout_seconds: 1800
+  device: auto
 checkpoint:
   every_steps: 0
   every_seconds: 300

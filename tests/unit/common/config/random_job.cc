@@ -175,6 +175,7 @@ Job RandomJob(uint64_t seed) {
     milestones->erase(std::unique(milestones->begin(), milestones->end()),
                       milestones->end());
   }
+  if (job.cluster().mode() != Cluster::BSP) job.clear_checkpoint();
   return job;
 }
 

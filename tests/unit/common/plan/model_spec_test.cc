@@ -255,7 +255,7 @@ TEST(ModelSpecErrorTest, OptionsOfLayersMustFit) {
   };
   EXPECT_EQ(error_of("{activation_rules: [{match: act9, activations: bnn}]}"),
             "quantize.activation_rules.0.match: 'act9' matches no activation "
-            "layer; the nearest is 'act1'");
+            "or lstm layer; the nearest is 'act1'");
   EXPECT_THAT(error_of("{backward_rules: [{match: x, backward: meprop}]}"),
               HasSubstr("matches no linear or convolution layer"));
   EXPECT_EQ(error_of("{activations: {kind: hwgq, bits: 5}}"),
