@@ -67,7 +67,7 @@ std::vector<bool> StateBlocks(const Job& job, const Plan& plan,
 }  // namespace
 
 WorkerSession::Awaited::Awaited(const Job& job, const Plan& plan,
-                               uint64_t first_version)
+                                uint64_t first_version)
     : weights(BlocksOfKind(plan, BlockKind::kWeights)),
       buffers(BlocksOfKind(plan, BlockKind::kBuffers)),
       shadows(BlocksOfKind(plan, BlockKind::kShadows)),
@@ -308,9 +308,8 @@ absl::Status WorkerSession::OnBlockTaken() {
   if (!started_ || computing_) return absl::OkStatus();
   if (awaited_->complete()) return OnVersion();
   if (!MayBeginEarly()) return absl::OkStatus();
-  const uint64_t version = awaited_->weights.version();
   FinishStepTimes();
-  return ComputeStep(version);
+  return ComputeStep(awaited_->weights.version());
 }
 
 bool WorkerSession::MayBeginEarly() const {
@@ -339,10 +338,9 @@ absl::Status WorkerSession::AwaitTensor(uint32_t tensor) {
       const absl::Time begin = clock_.Now();
       const uint64_t before = times_.decode_ns() + times_.apply_ns();
       options_.handle_next_event();
-      times_.set_wait_ns(
-          times_.wait_ns() + Nanoseconds(clock_.Now() - begin) -
-          std::min(Nanoseconds(clock_.Now() - begin),
-                   times_.decode_ns() + times_.apply_ns() - before));
+      const uint64_t spent = Nanoseconds(clock_.Now() - begin);
+      const uint64_t worked = times_.decode_ns() + times_.apply_ns() - before;
+      times_.set_wait_ns(times_.wait_ns() + spent - std::min(spent, worked));
     }
   }
   return ended() ? *result_ : absl::OkStatus();
@@ -378,13 +376,12 @@ absl::Status WorkerSession::ReportStep(uint64_t step, const LossSums& sums) {
   const LinkCounters counters = link_.Counters();
   report.set_bytes_sent(counters.bytes_sent);
   report.set_bytes_received(counters.bytes_received);
-  if (const auto ratio = uplink_->ResidualNormRatio()) {
-    report.set_residual_norm_ratio(*ratio);
-  }
+  const std::optional<double> ratio = uplink_->ResidualNormRatio();
+  if (ratio) report.set_residual_norm_ratio(*ratio);
   step_record_ = {.step = step,
                   .samples = sums.samples,
                   .loss_sum = sums.loss,
-                  .residual_norm_ratio = uplink_->ResidualNormRatio()};
+                  .residual_norm_ratio = ratio};
   absl::Status sent;
   for (uint32_t s = 0; s < shards_.size(); ++s) {
     sent.Update(SendToShard(s, MakeMessage(wire::STEP, report, step)));
@@ -458,9 +455,8 @@ void WorkerSession::FinishStepTimes() {
   step_ns_.push_back(times_.total_ns());
   Accumulate(times_, times_total_);
   last_times_ = times_;
-  if (!options_.on_step) return;
   step_record_.times = times_;
-  options_.on_step(step_record_);
+  if (options_.on_step) options_.on_step(step_record_);
 }
 
 void WorkerSession::End(const absl::Status& result, std::optional<PeerId> but) {

@@ -20,8 +20,8 @@ class Background {
   // Work that has not begun when this is destroyed is not done.
   virtual ~Background() = default;
 
-  // Has `work` done, one after the other; a later Poll calls `done` with what it
-  // returned.
+  // Has `work` done, one after the other; a later Poll calls `done` with what
+  // it returned.
   virtual void Run(Work work, Done done) = 0;
 
   // Reports what has been done since the last call.

@@ -36,10 +36,9 @@ constexpr int kFormatVersion = 1;
 
 absl::Status DiskError(const std::string& path, const std::string& what,
                        int error) {
-  return WithExitCode(
-      absl::UnavailableError(
-          absl::StrCat(path, ": ", what, ": ", std::strerror(error))),
-      ExitCode::kDisk);
+  return WithExitCode(absl::UnavailableError(absl::StrCat(
+                          path, ": ", what, ": ", std::strerror(error))),
+                      ExitCode::kDisk);
 }
 
 absl::Status Damaged(const std::string& source, const std::string& what) {
@@ -66,8 +65,8 @@ std::vector<std::pair<uint64_t, std::string>> VersionFolders(
     const std::string& folder) {
   std::vector<std::pair<uint64_t, std::string>> found;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end;
-       !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     if (const auto version = VersionOf(name)) {
       found.emplace_back(*version, entry->path().string());
@@ -83,8 +82,8 @@ absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& folder) {
   if (!file) {
     const int error = errno;
     if (error == ENOENT || error == ENOTDIR) {
-      return Missing(absl::StrCat(folder, " is no checkpoint: it has no ",
-                                  kManifestName));
+      return Missing(
+          absl::StrCat(folder, " is no checkpoint: it has no ", kManifestName));
     }
     return DiskError(path, "cannot read", error);
   }
@@ -151,14 +150,14 @@ absl::Status WriteManifest(const std::string& folder,
                            const CheckpointManifest& manifest) {
   Json files = Json::array();
   for (const CheckpointFile& file : manifest.files) {
-    files.push_back({{"name", file.name},
-                     {"bytes", file.bytes},
-                     {"crc32c", file.crc32c}});
+    files.push_back(
+        {{"name", file.name}, {"bytes", file.bytes}, {"crc32c", file.crc32c}});
   }
-  Json json = {{"format", kFormatName},     {"format_version", kFormatVersion},
-               {"step", manifest.version},  {"servers", manifest.servers},
-               {"workers", manifest.workers}, {"job", manifest.job_yaml},
-               {"files", std::move(files)}};
+  Json json = {
+      {"format", kFormatName},       {"format_version", kFormatVersion},
+      {"step", manifest.version},    {"servers", manifest.servers},
+      {"workers", manifest.workers}, {"job", manifest.job_yaml},
+      {"files", std::move(files)}};
   if (manifest.test_accuracy) json["test_accuracy"] = *manifest.test_accuracy;
   const std::string text = json.dump(2) + "\n";
   const std::string path = absl::StrCat(folder, "/", kManifestName);
@@ -283,7 +282,8 @@ absl::StatusOr<FoundCheckpoint> FindCheckpoint(
     return OpenCheckpoint(path);
   }
   for (const std::string& folder : {path, absl::StrCat(path, "/checkpoints")}) {
-    std::optional<FoundCheckpoint> found = NewestCheckpoint(folder, passed_over);
+    std::optional<FoundCheckpoint> found =
+        NewestCheckpoint(folder, passed_over);
     if (found) return *std::move(found);
   }
   if (!passed_over.empty()) {

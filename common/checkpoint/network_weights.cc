@@ -38,8 +38,9 @@ absl::StatusOr<std::vector<float>> MeanBuffer(const Plan& plan,
 }
 
 // As a shard publishes them and a worker reads them.
-absl::Status QuantizeWeights(const Job& job, const Plan& plan, const SavedState& saved,
-                      uint32_t tensor, std::vector<float>& weights) {
+absl::Status QuantizeWeights(const Job& job, const Plan& plan,
+                             const SavedState& saved, uint32_t tensor,
+                             std::vector<float>& weights) {
   const TensorPlan& of = plan.tensors[tensor];
   const WeightQuantizer& quantizer = *of.quantizer;
   std::vector<float> learned(quantizer.LearnedScales());
@@ -53,8 +54,8 @@ absl::Status QuantizeWeights(const Job& job, const Plan& plan, const SavedState&
   };
   QuantizeArgs args;
   args.learned = learned;
-  args.key = DrawKey(Draw::kQuantize,
-                     {job.seed(), saved.manifest().version, tensor});
+  args.key =
+      DrawKey(Draw::kQuantize, {job.seed(), saved.manifest().version, tensor});
   for (uint32_t b = of.first_block;
        quantizer.NeedsWeightStats() && b < of.first_block + of.block_count;
        ++b) {
@@ -97,8 +98,8 @@ Tables MakeTables(std::span<const float> values, uint64_t groups) {
   const size_t length = values.size() / groups;
   size_t most = 2;
   for (uint64_t g = 0; g < groups; ++g) {
-    tables.of_group.push_back(
-        Distinct(values.subspan(g * length, length), size_t{1} << kTableBitsMax));
+    tables.of_group.push_back(Distinct(values.subspan(g * length, length),
+                                       size_t{1} << kTableBitsMax));
     most = std::max(most, tables.of_group.back().size());
   }
   const uint32_t bits = std::bit_width(most - 1);
@@ -119,8 +120,7 @@ absl::StatusOr<std::vector<float>> NetworkWeights(const Job& job,
   TERSE_RETURN_IF_ERROR(saved.ReadTensor("weights", plan, tensor, weights));
   const WeightQuantizer* quantizer = plan.tensors[tensor].quantizer.get();
   if (quantizer != nullptr && !quantizer->EvaluatesWithShadow()) {
-    TERSE_RETURN_IF_ERROR(
-        QuantizeWeights(job, plan, saved, tensor, weights));
+    TERSE_RETURN_IF_ERROR(QuantizeWeights(job, plan, saved, tensor, weights));
   }
   return weights;
 }

@@ -25,8 +25,8 @@ absl::StatusOr<std::vector<float>> NetworkWeights(const Job& job,
 
 // Values as indices into tables of the values that occur: exact, whatever made
 // them. Group g is the g-th run of count / groups values; its table is
-// values[g << bits, (g + 1) << bits), of which what no code names is 0. Code i is
-// bits [i * bits, (i + 1) * bits) of `codes`, bit 0 the lowest of byte 0.
+// values[g << bits, (g + 1) << bits), of which what no code names is 0. Code i
+// is bits [i * bits, (i + 1) * bits) of `codes`, bit 0 the lowest of byte 0.
 struct PackedValues {
   uint32_t bits = 0;  // 0: fewer bytes as they are; nothing else is set then.
   uint64_t groups = 1;

@@ -30,8 +30,7 @@ std::optional<uint32_t> WorkerOf(const std::string& name) {
 
 }  // namespace
 
-std::string PieceName(std::string_view kind, const Plan& plan,
-                      uint32_t block) {
+std::string PieceName(std::string_view kind, const Plan& plan, uint32_t block) {
   const BlockSpec& spec = plan.blocks[block];
   return absl::StrCat(ToAbsl(kind), "/", plan.model.tensors[spec.tensor].name,
                       "/", spec.first_index);
@@ -93,15 +92,14 @@ absl::StatusOr<SavedState> SavedState::Open(const FoundCheckpoint& checkpoint,
   state.manifest_ = checkpoint.manifest;
   state.worker_names_.resize(checkpoint.manifest.workers);
   for (const CheckpointFile& file : checkpoint.manifest.files) {
-    if (shard && !file.name.ends_with(ShardFileName(
-                     *shard, checkpoint.manifest.servers))) {
+    if (shard && !file.name.ends_with(
+                     ShardFileName(*shard, checkpoint.manifest.servers))) {
       continue;
     }
-    TERSE_ASSIGN_OR_RETURN(SafetensorsFile read,
-                           SafetensorsFile::Read(absl::StrCat(
-                               checkpoint.folder, "/", file.name)));
-    state.files_.push_back(
-        std::make_unique<SafetensorsFile>(std::move(read)));
+    TERSE_ASSIGN_OR_RETURN(
+        SafetensorsFile read,
+        SafetensorsFile::Read(absl::StrCat(checkpoint.folder, "/", file.name)));
+    state.files_.push_back(std::make_unique<SafetensorsFile>(std::move(read)));
     const std::optional<uint32_t> worker = WorkerOf(file.name);
     if (worker && *worker >= checkpoint.manifest.workers) {
       return Damaged(checkpoint.folder,
@@ -195,9 +193,9 @@ Job EssenceOf(Job job) {
 }  // namespace
 
 absl::Status CheckSameJob(const Job& job, const FoundCheckpoint& checkpoint) {
-  TERSE_ASSIGN_OR_RETURN(
-      const Job saved, ParseJob(checkpoint.manifest.job_yaml,
-                                checkpoint.folder + "/manifest.json", {}));
+  TERSE_ASSIGN_OR_RETURN(const Job saved,
+                         ParseJob(checkpoint.manifest.job_yaml,
+                                  checkpoint.folder + "/manifest.json", {}));
   const std::string ours = PrintJob(EssenceOf(job));
   const std::string theirs = PrintJob(EssenceOf(saved));
   if (ours == theirs) return absl::OkStatus();

@@ -27,8 +27,8 @@ struct TensorScan {
 };
 
 struct EncodeArgs {
-  // Randomness: element i of the block draws RandomBits(key, first_index + i) or
-  // RandomHalf(key, first_index, i).
+  // Randomness: element i of the block draws RandomBits(key, first_index + i)
+  // or RandomHalf(key, first_index, i).
   uint64_t key = 0;
   uint64_t first_index = 0;
 

@@ -57,12 +57,11 @@ class Export {
 
   void AddPacked(const std::string& name, const Shape& shape,
                  const std::string& quantizer, PackedValues packed) {
-    metadata_["packed." + name] =
-        nlohmann::json{{"bits", packed.bits},
-                       {"groups", packed.groups},
-                       {"shape", shape},
-                       {"quantizer", quantizer}}
-            .dump();
+    metadata_["packed." + name] = nlohmann::json{
+        {"bits", packed.bits},
+        {"groups", packed.groups},
+        {"shape", shape},
+        {"quantizer", quantizer}}.dump();
     AddFloats(name + ".tables", {packed.groups, uint64_t{1} << packed.bits},
               std::move(packed.tables));
     codes_.push_back(std::move(packed.codes));

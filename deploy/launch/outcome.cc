@@ -96,10 +96,9 @@ Outcome Supervisor::FailureOutcome() const {
         "for want of memory (see dmesg)";
   }
   absl::StrAppend(&message, "\n", Excerpt(root), Consequences(root));
-  Outcome outcome = {
-      .exit_code =
-          WIFEXITED(status) ? WEXITSTATUS(status) : int(ExitCode::kFailure),
-      .message = message};
+  Outcome outcome = {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status)
+                                                    : int(ExitCode::kFailure),
+                     .message = message};
   if (IsLoss(status)) {
     outcome.lost_role = root.role.name;
     outcome.loss = loss;

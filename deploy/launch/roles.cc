@@ -70,9 +70,9 @@ void AddResume(const RoleOptions& options, Role& role) {
 void AddPeerTimeout(const Job& job, std::vector<std::string>& arguments) {
   const Cluster& cluster = job.cluster();
   if (!cluster.has_peer_timeout_seconds()) return;
-  arguments.insert(arguments.end(),
-                   {"--peer-timeout-seconds",
-                    absl::StrCat(cluster.peer_timeout_seconds())});
+  arguments.insert(
+      arguments.end(),
+      {"--peer-timeout-seconds", absl::StrCat(cluster.peer_timeout_seconds())});
 }
 
 void AddPage(const RoleOptions& options, Role& role) {

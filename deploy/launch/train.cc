@@ -102,7 +102,7 @@ class TrainRun {
   LineTail metrics_;
   std::unique_ptr<Supervisor> supervisor_;
   bool all_started_ = false;
-  double attempt_seconds_ = 0;  // When this attempt began.
+  double attempt_seconds_ = 0;                // When this attempt began.
   std::map<std::string, uint32_t> restarts_;  // By role.
   bool page_told_ = false;
 };
@@ -344,10 +344,9 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
   }
   TERSE_ASSIGN_OR_RETURN(roles.token, MakeToken());
   const absl::Time now = absl::Now();
-  TERSE_ASSIGN_OR_RETURN(
-      roles.run_directory,
-      MakeRunDirectory(options.run_directory, job.name(), now,
-                       options.resume == "auto"));
+  TERSE_ASSIGN_OR_RETURN(roles.run_directory,
+                         MakeRunDirectory(options.run_directory, job.name(),
+                                          now, options.resume == "auto"));
   if (options.resume != "never") roles.resume = options.resume;
   TERSE_RETURN_IF_ERROR(
       WriteFile(absl::StrCat(roles.run_directory, "/job.yaml"), PrintJob(job)));
