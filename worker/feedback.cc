@@ -10,6 +10,12 @@
 #include "common/kernels/optimizer_kernels.h"
 
 namespace terse {
+namespace {
+
+// What Prepare made of a run, unless it is the momentum.
+thread_local std::vector<float> prepared;
+
+}  // namespace
 
 Feedback::Feedback(const FeedbackOptions& options, size_t elements)
     : options_(options),
@@ -21,9 +27,9 @@ std::span<const float> Feedback::Cleaned(std::span<const float> values) {
       AddMaxAbs(values.data(), values.size(), nullptr) < kInfinityBits) {
     return values;
   }
-  prepared_.assign(values.begin(), values.end());
-  for (float& value : prepared_) value = std::isfinite(value) ? value : 0.0f;
-  return prepared_;
+  prepared.assign(values.begin(), values.end());
+  for (float& value : prepared) value = std::isfinite(value) ? value : 0.0f;
+  return prepared;
 }
 
 void Feedback::BeginStep(std::span<const float> gradient) {
@@ -46,9 +52,9 @@ std::span<const float> Feedback::Prepare(std::span<const float> gradient_run,
   }
   std::span<const float> values = Cleaned(gradient_run);
   if (scale_ != 1) {
-    prepared_.resize(count);
-    for (size_t i = 0; i < count; ++i) prepared_[i] = scale_ * values[i];
-    values = prepared_;
+    prepared.resize(count);
+    for (size_t i = 0; i < count; ++i) prepared[i] = scale_ * values[i];
+    values = prepared;
   }
   if (momentum_.empty()) return values;
   const auto momentum = std::span(momentum_).subspan(first_index, count);
@@ -58,25 +64,26 @@ std::span<const float> Feedback::Prepare(std::span<const float> gradient_run,
   return momentum;
 }
 
-absl::StatusOr<size_t> Feedback::Encode(std::span<const float> prepared,
+absl::StatusOr<size_t> Feedback::Encode(std::span<const float> values,
                                         EncodeArgs args,
                                         EncodeFunction encode) {
-  const size_t count = prepared.size();
-  if (residual_.empty()) return encode(prepared, args);
+  const size_t count = values.size();
+  if (residual_.empty()) return encode(values, args);
   args.residual = std::span(residual_).subspan(args.first_index, count);
   const bool masking = options_.momentum_masking && !momentum_.empty();
+  thread_local std::vector<float> before;
   if (masking) {
-    before_.resize(count);
+    before.resize(count);
     for (size_t i = 0; i < count; ++i) {
-      before_[i] = args.residual[i] + prepared[i];
+      before[i] = args.residual[i] + values[i];
     }
   }
-  TERSE_ASSIGN_OR_RETURN(const size_t bytes, encode(prepared, args));
+  TERSE_ASSIGN_OR_RETURN(const size_t bytes, encode(values, args));
   if (masking) {
     // What was sent is what the residual no longer holds.
     const auto momentum = std::span(momentum_).subspan(args.first_index, count);
     for (size_t i = 0; i < count; ++i) {
-      if (args.residual[i] != before_[i]) momentum[i] = 0;
+      if (args.residual[i] != before[i]) momentum[i] = 0;
     }
   }
   return bytes;

@@ -33,7 +33,7 @@ class Feedback {
 
   // u (the clipped gradient, or its momentum) of a run of elements that starts
   // at `first_index`, once a step; decays v there. The result lies in
-  // `gradient_run` or in this object, until the next call.
+  // `gradient_run` or in this object, or is the thread's until its next call.
   std::span<const float> Prepare(std::span<const float> gradient_run,
                                  uint64_t first_index);
 
@@ -42,10 +42,11 @@ class Feedback {
       std::span<const float> values, const EncodeArgs& args)>;
 
   // Encodes a block of what Prepare returned, element args.first_index the
-  // first of it, with what is kept of it; sets args.residual itself.
+  // first of it, with what is kept of it; sets args.residual itself. Different
+  // blocks of a step may be prepared and encoded at once, on different threads.
   // Errors: those of `encode`; the state means nothing after one.
-  absl::StatusOr<size_t> Encode(std::span<const float> prepared,
-                                EncodeArgs args, EncodeFunction encode);
+  absl::StatusOr<size_t> Encode(std::span<const float> values, EncodeArgs args,
+                                EncodeFunction encode);
 
   // The state, for checkpoints to keep and put back: v and u; empty where the
   // options ask for none.
@@ -61,9 +62,7 @@ class Feedback {
   const FeedbackOptions options_;
   std::vector<float> residual_;
   std::vector<float> momentum_;
-  float scale_ = 1;              // Of the step's gradient, by clipping.
-  std::vector<float> prepared_;  // Of a run, unless it is the momentum.
-  std::vector<float> before_;    // A block's v before it was encoded.
+  float scale_ = 1;  // Of the step's gradient, by clipping.
 };
 
 // sqrt(sum of squares) of all values, summed in blocks of kBlockElementsMax in

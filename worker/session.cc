@@ -186,7 +186,8 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
   }
   TERSE_ASSIGN_OR_RETURN(model_, make_model_(*job_, *plan_, *rank_));
   uplink_ = std::make_unique<Uplink>(
-      *plan_, job_->seed(), *rank_, [this](uint32_t shard, Frame frame) {
+      *plan_, job_->seed(), *rank_, job_->cluster().threads_per_worker(),
+      [this](uint32_t shard, Frame frame) {
         return SendToShard(shard, std::move(frame));
       });
   overlaps_ =

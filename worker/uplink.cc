@@ -1,5 +1,6 @@
 #include "worker/uplink.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -11,14 +12,18 @@
 namespace terse {
 
 Uplink::Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
+               uint32_t threads,
                std::function<absl::Status(uint32_t, Frame)> send)
     : plan_(plan),
       seed_(seed),
       worker_(worker),
+      pool_(threads),
+      // A few for each thread: the first leave early.
+      payloads_(threads > 1 ? 4 * threads : 1),
       send_(std::move(send)),
       feedback_(plan.tensors.size()),
-      progress_(plan.tensors.size()),
       low_rank_(plan.tensors.size()),
+      progress_(plan.tensors.size()),
       shared_scales_(plan.blocks.size()),
       payload_bytes_(plan.tensors.size()) {
   for (size_t b = 0; b < plan.blocks.size(); ++b) {
@@ -51,18 +56,12 @@ absl::Status Uplink::PushReady(uint64_t step, uint32_t tensor,
       plan.codec->ScansTensor()) {
     return absl::OkStatus();
   }
-  uint32_t& sent = SentBlocks(step, tensor);
-  if (sent == 0 && feedback_[tensor] != nullptr) {
-    feedback_[tensor]->BeginStep(ready);
-  }
-  while (sent < plan.block_count) {
-    const uint32_t id = plan.first_block + sent;
-    const BlockSpec& block = plan_.blocks[id];
+  uint32_t end = SentBlocks(step, tensor);
+  for (; end < plan.block_count; ++end) {
+    const BlockSpec& block = plan_.blocks[plan.first_block + end];
     if (block.first_index + block.count > ready.size()) break;
-    TERSE_RETURN_IF_ERROR(PushBlock(step, id, ready, /*scanned=*/nullptr));
-    ++sent;
   }
-  return absl::OkStatus();
+  return PushBlocks(step, tensor, end, ready);
 }
 
 absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
@@ -71,24 +70,45 @@ absl::Status Uplink::Push(uint64_t step, uint32_t tensor,
     return PushLeftFactor(step, tensor, gradient);
   }
   const TensorPlan& plan = plan_.tensors[tensor];
-  uint32_t& sent = SentBlocks(step, tensor);
-  if (sent == 0 && feedback_[tensor] != nullptr) {
-    feedback_[tensor]->BeginStep(gradient);
-  }
-  std::optional<Scanned> scanned;
-  if (plan.codec->ScansTensor()) {
-    TERSE_ASSIGN_OR_RETURN(scanned, ScanTensor(step, tensor, gradient));
-  }
-  for (; sent < plan.block_count; ++sent) {
-    TERSE_RETURN_IF_ERROR(PushBlock(step, plan.first_block + sent, gradient,
-                                    scanned ? &*scanned : nullptr));
-  }
+  TERSE_RETURN_IF_ERROR(PushBlocks(step, tensor, plan.block_count, gradient));
   if (plan.error_feedback) {
     MeasureGradient(step, gradient);
     MeasureResidual(step, tensor);
   }
   // A step that is repeated sends everything again.
-  sent = 0;
+  SentBlocks(step, tensor) = 0;
+  return absl::OkStatus();
+}
+
+absl::Status Uplink::PushBlocks(uint64_t step, uint32_t tensor, uint32_t end,
+                                std::span<const float> gradient) {
+  uint32_t& sent = SentBlocks(step, tensor);
+  if (sent == 0 && feedback_[tensor] != nullptr) {
+    feedback_[tensor]->BeginStep(gradient);
+  }
+  const TensorPlan& plan = plan_.tensors[tensor];
+  std::optional<Scanned> scanned;
+  if (plan.codec->ScansTensor()) {
+    TERSE_ASSIGN_OR_RETURN(scanned, ScanTensor(step, tensor, gradient));
+  }
+  // Ties of a scan go to the blocks that come first: one after the other.
+  const auto side_by_side = static_cast<uint32_t>(
+      scanned && scanned->scan.ties > 0 ? 1 : payloads_.size());
+  while (sent < end) {
+    const uint32_t first = plan.first_block + sent;
+    const uint32_t count = std::min(side_by_side, end - sent);
+    pool_.Run(count, [&](size_t i) {
+      payloads_[i] = EncodeBlock(step, first + static_cast<uint32_t>(i),
+                                 gradient, scanned ? &*scanned : nullptr);
+    });
+    for (uint32_t i = 0; i < count; ++i, ++sent) {
+      if (!payloads_[i].ok()) {
+        return Annotated(payloads_[i].status(), step, tensor);
+      }
+      TERSE_RETURN_IF_ERROR(
+          SendBlock(step, first + i, *std::move(payloads_[i])));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -107,9 +127,9 @@ absl::StatusOr<Uplink::Scanned> Uplink::ScanTensor(
   return scanned;
 }
 
-absl::Status Uplink::PushBlock(uint64_t step, uint32_t id,
-                               std::span<const float> gradient,
-                               Scanned* scanned) {
+absl::StatusOr<Buffer> Uplink::EncodeBlock(uint64_t step, uint32_t id,
+                                           std::span<const float> gradient,
+                                           Scanned* scanned) {
   const BlockSpec& block = plan_.blocks[id];
   const TensorPlan& plan = plan_.tensors[block.tensor];
   const EncodeArgs args = {
@@ -132,13 +152,20 @@ absl::Status Uplink::PushBlock(uint64_t step, uint32_t id,
   if (scanned == nullptr && feedback != nullptr) {
     values = feedback->Prepare(values, block.first_index);
   }
-  const auto bytes = feedback != nullptr
-                         ? feedback->Encode(values, args, encode)
-                         : encode(values, args);
-  if (!bytes.ok()) return Annotated(bytes.status(), step, block.tensor);
-  payload.Truncate(*bytes);
+  TERSE_ASSIGN_OR_RETURN(const size_t bytes,
+                         feedback != nullptr
+                             ? feedback->Encode(values, args, encode)
+                             : encode(values, args));
+  payload.Truncate(bytes);
+  return payload;
+}
+
+absl::Status Uplink::SendBlock(uint64_t step, uint32_t id, Buffer payload) {
+  const BlockSpec& block = plan_.blocks[id];
   payload_bytes_[block.tensor] += payload.size();
-  if (observer_ != nullptr) observer_->OnPayload(id, payload.bytes(), scale);
+  if (observer_ != nullptr) {
+    observer_->OnPayload(id, payload.bytes(), ScaleInUse(id, step));
+  }
   Frame frame = MakeFrame(wire::GRADIENT, step, id, std::move(payload));
   frame.urgency = plan_.UrgencyOf(id);
   return send_(block.shard, std::move(frame));

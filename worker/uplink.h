@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/thread_pool.h"
 #include "common/frame/frame.h"
 #include "common/plan/plan.h"
 #include "proto/wire.pb.h"
@@ -28,10 +30,12 @@ inline constexpr uint64_t kResidualNormSteps = 8;
 class Uplink {
  public:
   // `send` hands a frame to a shard's link. `plan` must outlive the uplink.
-  Uplink(const Plan& plan, uint64_t seed, uint32_t worker,
+  // Blocks are encoded on `threads` threads; what is sent does not depend on
+  // how many.
+  Uplink(const Plan& plan, uint64_t seed, uint32_t worker, uint32_t threads,
          std::function<absl::Status(uint32_t shard, Frame frame)> send);
 
-  // Encodes and sends all blocks of `tensor`'s gradient of `step`.
+  // Encodes and sends all blocks of `tensor`'s gradient of `step`, in order.
   // Errors: InvalidArgument (NaN or infinity, with the tensor's name), those of
   // `send`.
   absl::Status Push(uint64_t step, uint32_t tensor,
@@ -96,10 +100,16 @@ class Uplink {
   };
   absl::StatusOr<Scanned> ScanTensor(uint64_t step, uint32_t tensor,
                                      std::span<const float> gradient);
-  // Encodes and sends block `id` of `tensor`, which lies within `gradient`.
-  // `scanned`: null unless the codec scans tensors.
-  absl::Status PushBlock(uint64_t step, uint32_t id,
-                         std::span<const float> gradient, Scanned* scanned);
+  // Encodes and sends the blocks of `tensor` that were not sent yet, up to the
+  // `end`th; they lie within `gradient`.
+  absl::Status PushBlocks(uint64_t step, uint32_t tensor, uint32_t end,
+                          std::span<const float> gradient);
+  // Encodes block `id`, which lies within `gradient`. `scanned`: null unless
+  // the codec scans tensors.
+  absl::StatusOr<Buffer> EncodeBlock(uint64_t step, uint32_t id,
+                                     std::span<const float> gradient,
+                                     Scanned* scanned);
+  absl::Status SendBlock(uint64_t step, uint32_t id, Buffer payload);
   // The scale that workers share of a block in a step, if they do.
   std::optional<float> ScaleInUse(uint32_t block, uint64_t step) const;
   absl::Status Annotated(const absl::Status& status, uint64_t step,
@@ -117,6 +127,8 @@ class Uplink {
   const Plan& plan_;
   const uint64_t seed_;
   const uint32_t worker_;
+  ThreadPool pool_;
+  std::vector<absl::StatusOr<Buffer>> payloads_;  // Of blocks encoded at once.
   const std::function<absl::Status(uint32_t shard, Frame frame)> send_;
   std::vector<std::unique_ptr<Feedback>> feedback_;       // By tensor.
   std::vector<std::unique_ptr<LowRankTensor>> low_rank_;  // By tensor.

@@ -6,14 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/codec/payload.h"
-#include "common/codec/rans.h"
 
 namespace terse {
 
 std::string EntropyCodec::Describe() const {
   const std::string fixed = fixed_->Describe();
   const char* const join = fixed.find(':') == std::string::npos ? ":" : ",";
-  return absl::StrCat(fixed, join, "coding=entropy");
+  return absl::StrCat(fixed, join, "coding=", NameOf(coding_));
 }
 
 size_t EntropyCodec::MaxEncodedBytes(size_t count) const {
@@ -22,8 +21,11 @@ size_t EntropyCodec::MaxEncodedBytes(size_t count) const {
 
 size_t EntropyCodec::TypicalEncodedBytes(size_t count) const {
   const size_t plain = plain_bytes_(count);
-  const double coded = static_cast<double>(MaxEncodedBytes(count) - plain);
-  return plain + static_cast<size_t>(coded * typical_ratio_);
+  const size_t fixed = MaxEncodedBytes(count) - plain;
+  const auto coded =
+      static_cast<size_t>(static_cast<double>(fixed) * typical_ratio_);
+  const bool taken = fixed > 0 && coded <= CodedBytesMax(coding_, fixed);
+  return plain + (taken ? coded : fixed);
 }
 
 absl::StatusOr<size_t> EntropyCodec::Encode(std::span<const float> values,
@@ -37,9 +39,8 @@ absl::StatusOr<size_t> EntropyCodec::Encode(std::span<const float> values,
   const size_t plain = plain_bytes_(values.size());
   if (fixed_bytes <= plain + 1) return fixed_bytes;
   thread_local std::vector<uint8_t> coded;
-  coded.resize(fixed_bytes - plain - 1);
+  coded.resize(CodedBytesMax(coding_, fixed_bytes - plain));
   uint8_t* const rest = BytesOf(target) + plain;
-  // Strictly smaller: the length tells the two forms apart.
   const size_t bytes = EncodeRans({rest, fixed_bytes - plain}, coded);
   if (bytes == 0) return fixed_bytes;
   std::memcpy(rest, coded.data(), bytes);

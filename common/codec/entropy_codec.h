@@ -1,4 +1,5 @@
-// Entropy codes what another codec writes, wherever that makes it smaller.
+// Entropy codes what another codec writes, wherever that makes it smaller, or
+// smaller enough to be worth the time.
 #ifndef TERSE_COMMON_CODEC_ENTROPY_CODEC_H_
 #define TERSE_COMMON_CODEC_ENTROPY_CODEC_H_
 
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "common/codec/codec.h"
+#include "common/codec/rans.h"
 
 namespace terse {
 
@@ -16,9 +18,10 @@ class EntropyCodec final : public Codec {
   // `fixed` writes exactly MaxEncodedBytes(count), of which the first
   // `plain_bytes(count)` (scales) stay as they are. `typical_ratio` is what
   // coding leaves of the rest on typical gradients.
-  EntropyCodec(std::unique_ptr<Codec> fixed,
+  EntropyCodec(std::unique_ptr<Codec> fixed, EntropyCoding coding,
                std::function<size_t(size_t)> plain_bytes, double typical_ratio)
       : fixed_(std::move(fixed)),
+        coding_(coding),
         plain_bytes_(std::move(plain_bytes)),
         typical_ratio_(typical_ratio) {}
 
@@ -40,6 +43,7 @@ class EntropyCodec final : public Codec {
       std::span<const std::byte> source, size_t count) const;
 
   std::unique_ptr<Codec> fixed_;
+  EntropyCoding coding_;
   std::function<size_t(size_t)> plain_bytes_;
   double typical_ratio_;
 };

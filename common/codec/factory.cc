@@ -34,11 +34,21 @@ absl::Status CheckRange(const char* option, double value, double min,
                    min, " to ", max));
 }
 
+EntropyCoding EntropyCodingOf(const GradientCodec& options) {
+  switch (options.coding()) {
+    case GradientCodec::ENTROPY:
+      return EntropyCoding::kWhereSmaller;
+    case GradientCodec::AUTO:
+      return EntropyCoding::kWhereWorthIt;
+    default:
+      return EntropyCoding::kNever;
+  }
+}
+
 // How workers' levels are added up; none if scales are their own.
 absl::StatusOr<std::optional<SumOptions>> SumsOf(const GradientCodec& options,
                                                  uint32_t top) {
-  SumOptions sums = {.entropy_coded =
-                         options.coding() == GradientCodec::ENTROPY};
+  SumOptions sums = {.coding = EntropyCodingOf(options)};
   switch (options.scale()) {
     case GradientCodec::OWN:
       return std::nullopt;
@@ -248,10 +258,12 @@ absl::StatusOr<std::unique_ptr<Codec>> MakeCodec(const GradientCodec& options,
     return absl::InvalidArgumentError(
         "gradient codec: coding: elias goes with kind qsgd only");
   }
-  if (options.coding() == GradientCodec::ENTROPY &&
+  const EntropyCoding coding = EntropyCodingOf(options);
+  if (coding != EntropyCoding::kNever &&
       options.scale() == GradientCodec::OWN) {
-    codec = std::make_unique<EntropyCodec>(
-        std::move(codec), ScaleBytes(options), TypicalEntropyRatio(options));
+    codec = std::make_unique<EntropyCodec>(std::move(codec), coding,
+                                           ScaleBytes(options),
+                                           TypicalEntropyRatio(options));
   }
   if (options.nan() == GradientCodec::PROPAGATE) {
     if (dynamic_cast<const LevelCodec*>(codec.get()) != nullptr) {

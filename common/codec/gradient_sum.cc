@@ -273,12 +273,13 @@ Buffer EncodeLevelSum(const SumContext& context, const LevelSums& sums,
     return message;
   }
   const size_t bytes = grid.Bytes(context.count);
-  if (options.entropy_coded && grid.bits <= 8 && bytes > 1) {
+  if (options.coding != EntropyCoding::kNever && grid.bits <= 8 && bytes > 1) {
     std::vector<uint8_t> codes(context.count);
     sums.Codes(codes);
-    Buffer message = start(kCodedLevels, bytes - 1);
+    const size_t coded_max = CodedBytesMax(options.coding, bytes);
+    Buffer message = start(kCodedLevels, coded_max);
     const size_t coded =
-        EncodeRans(codes, {BytesOf(message.mutable_bytes()) + head, bytes - 1});
+        EncodeRans(codes, {BytesOf(message.mutable_bytes()) + head, coded_max});
     if (coded > 0) {
       message.Truncate(head + coded);
       return message;
@@ -456,7 +457,8 @@ size_t TypicalSumBytes(const SumContext& context) {
     const size_t bytes =
         SumGrid(*context.level_codec, context.workers).Bytes(context.count);
     // Sums lie close around 0: about three quarters of the bits.
-    return head + (options.entropy_coded ? bytes / 4 * 3 : bytes);
+    return head +
+           (options.coding == EntropyCoding::kNever ? bytes : bytes / 4 * 3);
   }
   const size_t part =
       kPartHeaderBytes + context.codec.TypicalEncodedBytes(context.count);

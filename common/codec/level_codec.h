@@ -18,6 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/codec/codec.h"
+#include "common/codec/rans.h"
 
 namespace terse {
 
@@ -26,8 +27,8 @@ struct SumOptions {
   std::optional<float> given_scale;
   // The mean is the sign of the sum.
   bool votes = false;
-  // Sums come down entropy coded where that is shorter.
-  bool entropy_coded = false;
+  // Of the sums that come down.
+  EntropyCoding coding = EntropyCoding::kNever;
 };
 
 class LevelCodec : public Codec {
@@ -64,8 +65,11 @@ class LevelCodec : public Codec {
  protected:
   // What Describe ends with.
   std::string DescribeSums() const {
-    return absl::StrCat(options_.given_scale ? ",scale=given" : ",scale=shared",
-                        options_.entropy_coded ? ",coding=entropy" : "");
+    return absl::StrCat(
+        options_.given_scale ? ",scale=given" : ",scale=shared",
+        options_.coding == EntropyCoding::kNever
+            ? ""
+            : absl::StrCat(",coding=", NameOf(options_.coding)));
   }
 
  private:

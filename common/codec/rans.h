@@ -12,6 +12,25 @@
 
 namespace terse {
 
+enum class EntropyCoding : uint8_t {
+  kNever,
+  kWhereSmaller,
+  // At most 7/8 of the bytes: a rule of the data alone, not of clocks.
+  kWhereWorthIt,
+};
+
+inline const char* NameOf(EntropyCoding coding) {
+  constexpr const char* kNames[] = {"fixed", "entropy", "auto"};
+  return kNames[static_cast<uint8_t>(coding)];
+}
+
+// Most bytes that coding `bytes` (> 0) of them may come to. Less than `bytes`:
+// the length tells the two forms apart.
+inline size_t CodedBytesMax(EntropyCoding coding, size_t bytes) {
+  return coding == EntropyCoding::kWhereSmaller ? bytes - 1
+                                                : bytes - bytes / 8 - 1;
+}
+
 // Codes `source` (not empty) and returns the bytes used, or 0 if they would be
 // more than `target` has.
 size_t EncodeRans(std::span<const uint8_t> source, std::span<uint8_t> target);

@@ -78,6 +78,7 @@ const std::vector<CodecCase>& CodecCases() {
       {"threshold", "kind: THRESHOLD threshold: 0.02", false, 0, 1, true},
       {"threshold_low", "kind: THRESHOLD threshold: 0.0001", false, 0, 1, true},
       {"terngrad_entropy", "kind: TERNGRAD coding: ENTROPY", true, 0, 1, true},
+      {"terngrad_auto", "kind: TERNGRAD coding: AUTO", true, 0, 1, true},
       {"qsgd_entropy", "kind: QSGD coding: ENTROPY", true, kLevelsFlush, 1,
        true},
       {"natural_entropy", "kind: NATURAL coding: ENTROPY", true, 0, 1, true},

@@ -84,7 +84,9 @@ TEST(GradientSumTest, AMeanComesBackBitForBitInTheShortestForm) {
           EncodeMean(context, round.contributions, round.mean);
       EXPECT_EQ(Bits(Decoded(context, message)), Bits(round.mean));
       EXPECT_LE(message.size(), 12 + count * sizeof(float));
-      if (count > 1000) EXPECT_EQ(FormOf(message), one.form);
+      if (count > 1000) {
+        EXPECT_EQ(FormOf(message), one.form);
+      }
     }
   }
 }

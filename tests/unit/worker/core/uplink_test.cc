@@ -43,8 +43,8 @@ class UplinkTest : public testing::Test {
     ASSERT_GT(plan_.tensors[0].block_count, 1u);
   }
 
-  Uplink MakeUplink() {
-    return Uplink(plan_, /*seed=*/1, /*worker=*/0,
+  Uplink MakeUplink(uint32_t threads = 1) {
+    return Uplink(plan_, /*seed=*/1, /*worker=*/0, threads,
                   [this](uint32_t shard, Frame frame) {
                     EXPECT_EQ(shard, plan_.blocks[frame.block].shard);
                     frames_[frame.block] = std::move(frame);
@@ -86,7 +86,7 @@ TEST_F(UplinkTest, PartsSendEveryBlockOnceAndTheSameBytes) {
   const auto expected = std::exchange(frames_, {});
 
   size_t sent = 0;
-  Uplink uplink(plan_, /*seed=*/1, /*worker=*/0, [&](uint32_t, Frame frame) {
+  Uplink uplink(plan_, 1, 0, /*threads=*/2, [&](uint32_t, Frame frame) {
     ++sent;
     frames_[frame.block] = std::move(frame);
     return absl::OkStatus();
@@ -194,6 +194,28 @@ TEST_F(UplinkTest, WhatIsNotFiniteCountsAsZeroIfItIsTo) {
   EXPECT_EQ(sent[gradient.size() - 1], 0);
   EXPECT_EQ(sent[2], gradient[2]);
   EXPECT_EQ(uplink.Residual(0)[1], 0);
+}
+
+TEST_F(UplinkTest, SendsTheSameWithAnyNumberOfThreads) {
+  const auto pushed = [&](uint32_t threads) {
+    frames_.clear();
+    Uplink uplink = MakeUplink(threads);
+    // Later payloads depend on the residuals of the earlier.
+    for (uint64_t step = 0; step < 3; ++step) {
+      EXPECT_TRUE(uplink.Push(step, 0, Gradient()).ok());
+    }
+    std::map<uint32_t, std::vector<std::byte>> payloads;
+    for (const auto& [block, frame] : frames_) {
+      const auto bytes = frame.payload.bytes();
+      payloads[block].assign(bytes.begin(), bytes.end());
+    }
+    return payloads;
+  };
+  const auto expected = pushed(1);
+  EXPECT_EQ(expected.size(), plan_.tensors[0].block_count);
+  for (const uint32_t threads : {2u, 3u, 8u}) {
+    EXPECT_EQ(pushed(threads), expected) << threads;
+  }
 }
 
 TEST_F(UplinkTest, SentPlusResidualIsTheGradient) {
