@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/codec/packed_codes.h"
 #include "common/codec/payload.h"
+#include "common/kernels/pack.h"
 
 namespace terse {
 namespace {

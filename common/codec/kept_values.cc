@@ -1,5 +1,7 @@
 #include "common/codec/kept_values.h"
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -41,6 +43,9 @@ absl::StatusOr<size_t> KeptValues::Write(const float* x,
                                          std::span<const uint32_t> indices,
                                          size_t count, const EncodeArgs& args,
                                          std::span<std::byte> target) const {
+  if (indices.size() == count && count > 0) {
+    return WriteAll({x, count}, args, target);
+  }
   const size_t used =
       EncodeIndices(indices, count, {BytesOf(target), target.size()});
   thread_local std::vector<float> values, loss;
@@ -51,6 +56,23 @@ absl::StatusOr<size_t> KeptValues::Write(const float* x,
                          WriteValues(values, loss, args, target.subspan(used)));
   for (size_t i = 0; i < loss.size(); ++i) args.residual[indices[i]] = loss[i];
   return used + value_bytes;
+}
+
+absl::StatusOr<size_t> KeptValues::WriteAll(std::span<const float> x,
+                                            const EncodeArgs& args,
+                                            std::span<std::byte> target) const {
+  target[0] = std::byte{kIndexAll};
+  if (args.residual.empty()) {
+    TERSE_ASSIGN_OR_RETURN(const size_t bytes,
+                           WriteValues(x, {}, args, target.subspan(1)));
+    return 1 + bytes;
+  }
+  thread_local std::vector<float> values;
+  values.assign(x.begin(), x.end());
+  TERSE_ASSIGN_OR_RETURN(
+      const size_t bytes,
+      WriteValues(values, args.residual, args, target.subspan(1)));
+  return 1 + bytes;
 }
 
 absl::StatusOr<size_t> KeptValues::WriteValues(
@@ -81,6 +103,9 @@ std::span<const float> KeptValues::DecodeValues(
 void KeptValues::DecodeAdd(std::span<const std::byte> source, size_t kept,
                            float weight, std::span<float> target) const {
   if (kept == 0) return;
+  if (kept == target.size()) {
+    return codec_->DecodeAdd(source.subspan(1), weight, target);
+  }
   size_t used = 0;
   if (fixed_size_) {
     used = source.size() - codec_->MaxEncodedBytes(kept);
@@ -88,8 +113,14 @@ void KeptValues::DecodeAdd(std::span<const std::byte> source, size_t kept,
     used = ValidateIndices(ByteSpan(source), target.size(), kept).value();
   }
   IndexReader indices(ByteSpan(source.first(used)));
-  for (float value : DecodeValues(source.subspan(used), kept, weight)) {
-    target[indices.Next()] += value;
+  std::span<const float> values =
+      DecodeValues(source.subspan(used), kept, weight);
+  std::array<uint32_t, 256> run;
+  while (!values.empty()) {
+    const size_t size = std::min(run.size(), values.size());
+    indices.Read(std::span(run).first(size));
+    for (size_t i = 0; i < size; ++i) target[run[i]] += values[i];
+    values = values.subspan(size);
   }
 }
 

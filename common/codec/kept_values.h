@@ -40,6 +40,11 @@ class KeptValues {
                                const EncodeArgs& args,
                                std::span<std::byte> target) const;
 
+  // The same for all elements of `x`.
+  absl::StatusOr<size_t> WriteAll(std::span<const float> x,
+                                  const EncodeArgs& args,
+                                  std::span<std::byte> target) const;
+
   // The values alone; loss[i], unless `loss` is empty, becomes what value i
   // loses.
   absl::StatusOr<size_t> WriteValues(std::span<const float> values,

@@ -1,9 +1,7 @@
 #include "common/codec/one_bit_codec.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -11,6 +9,7 @@
 #include "common/kernels/levels.h"
 #include "common/kernels/moments.h"
 #include "common/kernels/pack.h"
+#include "common/kernels/sign_means.h"
 
 namespace terse {
 namespace {
@@ -21,39 +20,6 @@ constexpr LevelGrid kSigns = {.top = 1,
                               .norm = LevelNorm::kGiven,
                               .stochastic = false,
                               .bucket = SIZE_MAX};
-// A norm of 1/2 and a weight of 2 decode to +1 and -1.
-constexpr float kSignNorm = 0.5f;
-constexpr float kSignWeight = 2.0f;
-
-struct Means {
-  float negative = 0;  // A magnitude.
-  float positive = 0;
-};
-
-// In lanes, so that the order of adding is the same however it is compiled.
-Means MeansOf(std::span<const float> x) {
-  constexpr size_t kLanes = 8;
-  double sums[2][kLanes] = {};
-  double counts[2][kLanes] = {};
-  for (size_t i = 0; i < x.size(); ++i) {
-    const size_t lane = i % kLanes;
-    const bool negative = std::signbit(x[i]);
-    sums[0][lane] += negative ? -double{x[i]} : 0.0;
-    sums[1][lane] += negative ? 0.0 : double{x[i]};
-    counts[0][lane] += negative ? 1.0 : 0.0;
-    counts[1][lane] += negative ? 0.0 : 1.0;
-  }
-  float means[2];
-  for (int side : {0, 1}) {
-    double sum = 0, count = 0;
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      sum += sums[side][lane];
-      count += counts[side][lane];
-    }
-    means[side] = count > 0 ? static_cast<float>(sum / count) : 0.0f;
-  }
-  return {means[0], means[1]};
-}
 
 }  // namespace
 
@@ -89,15 +55,11 @@ absl::StatusOr<size_t> OneBitCodec::Encode(std::span<const float> values,
   uint8_t* mean = BytesOf(target);
   for (size_t start = 0; start < count; start += bucket_) {
     const size_t size = std::min(bucket_, count - start);
-    const Means means = MeansOf({x + start, size});
+    const SignMeans means = MeansBySign(x + start, size);
     WriteFloat(means.negative, mean);
     WriteFloat(means.positive, mean + sizeof(float));
     mean += 2 * sizeof(float);
-    if (residual == nullptr) continue;
-    for (float& value : args.residual.subspan(start, size)) {
-      value =
-          std::signbit(value) ? value + means.negative : value - means.positive;
-    }
+    if (residual != nullptr) SubtractSignMeans(means, residual + start, size);
   }
   return MaxEncodedBytes(count);
 }
@@ -117,23 +79,8 @@ absl::Status OneBitCodec::Validate(std::span<const std::byte> source,
 
 void OneBitCodec::DecodeAdd(std::span<const std::byte> source, float weight,
                             std::span<float> target) const {
-  const size_t count = target.size();
-  thread_local std::vector<float> signs;
-  signs.assign(count, 0.0f);
-  uint8_t norm[sizeof(float)];
-  WriteFloat(kSignNorm, norm);
-  DecodeAddLevels(kSigns, norm, BytesOf(source) + MeanBytes(count), count,
-                  kSignWeight, signs.data());
-  const uint8_t* mean = BytesOf(source);
-  for (size_t start = 0; start < count; start += bucket_) {
-    const float negative = -ReadFloat(mean) * weight;
-    const float positive = ReadFloat(mean + sizeof(float)) * weight;
-    mean += 2 * sizeof(float);
-    const size_t end = std::min(start + bucket_, count);
-    for (size_t i = start; i < end; ++i) {
-      target[i] += signs[i] > 0 ? positive : negative;
-    }
-  }
+  AddSignMeans(BytesOf(source), BytesOf(source) + MeanBytes(target.size()),
+               bucket_, target.size(), weight, target.data());
 }
 
 }  // namespace terse

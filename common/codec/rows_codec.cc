@@ -4,13 +4,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <numeric>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/codec/index_coding.h"
 #include "common/codec/payload.h"
+#include "common/kernels/float_format.h"
 #include "common/kernels/moments.h"
 
 namespace terse {
@@ -70,32 +70,35 @@ absl::StatusOr<size_t> RowsCodec::Encode(std::span<const float> values,
   thread_local std::vector<uint32_t> active;
   active.clear();
   size_t sent = 0;  // Elements.
+  if (AddMaxAbs(values.data(), count, residual) >= kInfinityBits) {
+    return NonFiniteError(values);
+  }
+  const float* const x = residual != nullptr ? residual : values.data();
   for (size_t row = 0; row < rows; ++row) {
-    const size_t first = row * rows_.elements;
     const size_t size = RowSize(row, count);
-    const uint32_t max_abs_bits =
-        AddMaxAbs(values.data() + first, size,
-                  residual != nullptr ? residual + first : nullptr);
-    if (max_abs_bits >= kInfinityBits) return NonFiniteError(values);
-    if (max_abs_bits == 0) continue;
+    const float* const first = x + row * rows_.elements;
+    // Most often one look tells that a row is active.
+    if (first[0] == 0 && AddMaxAbs(first, size, nullptr) == 0) continue;
     active.push_back(static_cast<uint32_t>(row));
     sent += size;
   }
-  if (MaxIndexBytes(rows, active.size()) +
-          values_.codec().MaxEncodedBytes(sent) >
-      1 + values_.codec().MaxEncodedBytes(count)) {
-    // Positions that cost more than the other rows would: all are sent.
-    active.resize(rows);
-    std::iota(active.begin(), active.end(), 0u);
-    sent = count;
-  }
-  const auto field = static_cast<uint32_t>(active.size());
+  // Positions may cost more than the other rows would.
+  const bool all =
+      active.size() == rows || MaxIndexBytes(rows, active.size()) +
+                                       values_.codec().MaxEncodedBytes(sent) >
+                                   1 + values_.codec().MaxEncodedBytes(count);
+  const auto field = static_cast<uint32_t>(all ? rows : active.size());
   std::memcpy(target.data(), &field, sizeof(field));
+  if (all) {
+    TERSE_ASSIGN_OR_RETURN(
+        const size_t bytes,
+        values_.WriteAll({x, count}, args, target.subspan(kFieldBytes)));
+    return kFieldBytes + bytes;
+  }
   const size_t start =
       kFieldBytes + EncodeIndices(active, rows,
                                   {BytesOf(target) + kFieldBytes,
                                    target.size() - kFieldBytes});
-  const float* const x = residual != nullptr ? residual : values.data();
   thread_local std::vector<float> kept, loss;
   kept.clear();
   for (const uint32_t row : active) {
@@ -120,6 +123,7 @@ size_t RowsCodec::SentElements(std::span<const std::byte> source,
   const uint32_t active = ReadField(source);
   IndexReader indices(ByteSpan(source.subspan(kFieldBytes)));
   size_t sent = 0;
+  if (active == RowCount(count)) return count;
   for (uint32_t i = 0; i < active; ++i) sent += RowSize(indices.Next(), count);
   return sent;
 }
@@ -143,6 +147,9 @@ void RowsCodec::DecodeAdd(std::span<const std::byte> source, float weight,
   if (count == 0) return;
   const uint32_t active = ReadField(source);
   const std::span<const std::byte> body = source.subspan(kFieldBytes);
+  if (active == RowCount(count)) {
+    return values_.codec().DecodeAdd(body.subspan(1), weight, target);
+  }
   const size_t index_bytes =
       ValidateIndices(ByteSpan(body), RowCount(count), active).value();
   const float* from = values_
@@ -153,8 +160,9 @@ void RowsCodec::DecodeAdd(std::span<const std::byte> source, float weight,
   for (uint32_t i = 0; i < active; ++i) {
     const size_t row = indices.Next();
     const size_t size = RowSize(row, count);
-    float* const to = target.data() + row * rows_.elements;
-    for (size_t k = 0; k < size; ++k) to[k] += from[k];
+    DecodeAddFloats(FloatFormat::kBinary32,
+                    reinterpret_cast<const uint8_t*>(from), size, 1,
+                    target.data() + row * rows_.elements);
     from += size;
   }
 }

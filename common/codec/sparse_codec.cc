@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <numeric>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -32,20 +31,18 @@ size_t MaxCountedBytes(const KeptValues& values, size_t count) {
                     : kCountBytes + 1 + values.codec().MaxEncodedBytes(count);
 }
 
-// `indices`: room for the block's; the first `kept` are those to send.
+// `indices`: of the elements to send.
 absl::StatusOr<size_t> WriteCounted(const KeptValues& values, const float* x,
-                                    std::vector<uint32_t>& indices, size_t kept,
+                                    std::span<const uint32_t> indices,
                                     size_t count, const EncodeArgs& args,
                                     std::span<std::byte> target) {
-  if (values.KeptOrAll(kept, count) > kept) {
-    std::iota(indices.begin(), indices.begin() + count, 0u);
-    kept = count;
-  }
-  const auto field = static_cast<uint32_t>(kept);
+  const bool all = values.KeptOrAll(indices.size(), count) == count;
+  const auto field = static_cast<uint32_t>(all ? count : indices.size());
   std::memcpy(target.data(), &field, sizeof(field));
+  const std::span<std::byte> body = target.subspan(kCountBytes);
   TERSE_ASSIGN_OR_RETURN(const size_t bytes,
-                         values.Write(x, std::span(indices).first(kept), count,
-                                      args, target.subspan(kCountBytes)));
+                         all ? values.WriteAll({x, count}, args, body)
+                             : values.Write(x, indices, count, args, body));
   return kCountBytes + bytes;
 }
 
@@ -81,15 +78,23 @@ bool SelectFrom(std::span<const float> values, float* residual,
                 uint32_t least_bits, uint64_t* ties,
                 std::vector<uint32_t>& indices, size_t* kept) {
   indices.resize(values.size() + kSelectSlack);
+  const float* const x = residual != nullptr ? residual : values.data();
+  if (ties == nullptr) {
+    if (AddMaxAbs(values.data(), values.size(), residual) >= kInfinityBits) {
+      return false;
+    }
+    *kept =
+        SelectAtLeast(x, values.size(), nullptr, least_bits, indices.data());
+    return true;
+  }
   const size_t found = SelectAtLeast(values.data(), values.size(), residual,
                                      least_bits, indices.data());
-  const float* const x = residual != nullptr ? residual : values.data();
   *kept = 0;
   for (size_t i = 0; i < found; ++i) {
     const uint32_t magnitude = Magnitude(x[indices[i]]);
     // Whatever is not finite is among the largest.
     if (magnitude >= kInfinityBits) return false;
-    const bool tie = ties != nullptr && magnitude == least_bits;
+    const bool tie = magnitude == least_bits;
     if (tie && *ties == 0) continue;
     if (tie) --*ties;
     indices[(*kept)++] = indices[i];
@@ -175,7 +180,8 @@ absl::StatusOr<size_t> TopKCodec::Encode(std::span<const float> values,
                     indices, &kept)) {
       return NonFiniteError(values);
     }
-    return WriteCounted(values_, x, indices, kept, count, args, target);
+    return WriteCounted(values_, x, std::span(indices).first(kept), count, args,
+                        target);
   }
   thread_local TopKScratch scratch;
   std::span<const uint32_t> indices;
@@ -184,7 +190,7 @@ absl::StatusOr<size_t> TopKCodec::Encode(std::span<const float> values,
     return NonFiniteError(values);
   }
   if (counted()) {
-    return WriteCounted(values_, x, scratch.indices, kept, count, args, target);
+    return WriteCounted(values_, x, indices, count, args, target);
   }
   return values_.Write(x, indices, count, args, target);
 }
@@ -229,7 +235,7 @@ absl::StatusOr<size_t> ThresholdCodec::Encode(
     return NonFiniteError(values);
   }
   return WriteCounted(values_, residual != nullptr ? residual : values.data(),
-                      indices, kept, count, args, target);
+                      std::span(indices).first(kept), count, args, target);
 }
 
 absl::Status ThresholdCodec::Validate(std::span<const std::byte> source,

@@ -1,12 +1,12 @@
 #include "common/codec/term_codec.h"
 
-#include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/codec/packed_codes.h"
 #include "common/codec/payload.h"
+#include "common/kernels/pack.h"
 #include "common/kernels/terms.h"
 
 namespace terse {
@@ -24,20 +24,16 @@ void TermCodec::CutCodes(size_t count, float step, float* residual,
   thread_local std::vector<Code> codes;
   codes.resize(count);
   UnpackAll(packed, count, grid.code_bits, codes.data());
-  std::vector<int> levels(group_);
-  for (size_t start = 0; start < count; start += group_) {
-    const size_t size = std::min<size_t>(group_, count - start);
-    for (size_t i = 0; i < size; ++i) {
-      levels[i] = static_cast<int>(codes[start + i]) - zero;
-    }
-    KeepTerms(terms_, std::span(levels).first(size));
-    for (size_t i = 0; i < size; ++i) {
-      const int dropped = static_cast<int>(codes[start + i]) - zero - levels[i];
-      codes[start + i] = static_cast<Code>(levels[i] + zero);
-      if (residual != nullptr) {
-        residual[start + i] += static_cast<float>(dropped) * step;
-      }
-    }
+  thread_local std::vector<int16_t> levels;
+  levels.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    levels[i] = static_cast<int16_t>(static_cast<int>(codes[i]) - zero);
+  }
+  KeepTerms(terms_, group_, levels);
+  for (size_t i = 0; i < count; ++i) {
+    const int dropped = static_cast<int>(codes[i]) - zero - levels[i];
+    codes[i] = static_cast<Code>(levels[i] + zero);
+    if (residual != nullptr) residual[i] += static_cast<float>(dropped) * step;
   }
   PackAll(codes.data(), count, grid.code_bits, packed);
 }

@@ -30,6 +30,16 @@ constexpr uint32_t CodeBits(uint32_t top) {
   return bits;
 }
 
+// All of a block's codes. Code = uint8_t for up to 8 bits, else uint16_t.
+void PackAll(const uint8_t* codes, size_t count, uint32_t bits,
+             uint8_t* packed);
+void PackAll(const uint16_t* codes, size_t count, uint32_t bits,
+             uint8_t* packed);
+void UnpackAll(const uint8_t* packed, size_t count, uint32_t bits,
+               uint8_t* codes);
+void UnpackAll(const uint8_t* packed, size_t count, uint32_t bits,
+               uint16_t* codes);
+
 namespace reference {
 
 // One group, Code = uint8_t for up to 8 bits, else uint16_t.

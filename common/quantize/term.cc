@@ -47,19 +47,17 @@ class Term final : public StraightThrough {
                         static_cast<float>(top_);
     std::vector<uint8_t> codes(shadow.size());
     UniformCodes(shadow.data(), shadow.size(), scale, top_, codes.data());
-    std::vector<int> steps(group_);
-    for (size_t row = 0; row < shadow.size(); row += row_) {
-      const size_t row_end = std::min(row + row_, shadow.size());
-      for (size_t i = row; i < row_end; i += group_) {
-        const size_t here = std::min<size_t>(group_, row_end - i);
-        for (size_t k = 0; k < here; ++k) {
-          steps[k] = codes[i + k] - top_;
-        }
-        KeepTerms(terms_, std::span(steps).first(here));
-        for (size_t k = 0; k < here; ++k) {
-          codes[i + k] = static_cast<uint8_t>(steps[k] + top_);
-        }
-      }
+    std::vector<int16_t> levels(shadow.size());
+    for (size_t i = 0; i < levels.size(); ++i) {
+      levels[i] = static_cast<int16_t>(codes[i] - top_);
+    }
+    for (size_t row = 0; row < levels.size(); row += row_) {
+      KeepTerms(
+          terms_, group_,
+          std::span(levels).subspan(row, std::min(row_, levels.size() - row)));
+    }
+    for (size_t i = 0; i < levels.size(); ++i) {
+      codes[i] = static_cast<uint8_t>(levels[i] + top_);
     }
     WriteScale(scale, target.data());
     PackBits(codes.data(), codes.size(), bits_,

@@ -34,6 +34,19 @@ TEST_F(EndToEnd, ResultsDoNotDependOnHowAJobIsRun) {
   }
 }
 
+TEST_F(EndToEnd, FactorsInTwoExchangesDoNotDependOnHowAJobIsRun) {
+  const auto train = [&](std::vector<std::string> way) {
+    way.insert(way.end(),
+               {"--set", "quantize.weights=none", "--set",
+                "compress={small_tensor_elements: 0, gradient: {kind: "
+                "powersgd, rank: 2, error_feedback: true}}"});
+    return Essence(Train(way));
+  };
+  const std::string expected = train({"--transport", "memory"});
+  EXPECT_EQ(train({}), expected);
+  EXPECT_EQ(train({"--servers", "2"}), expected);
+}
+
 TEST_F(EndToEnd, ResultsDependOnTheSeed) {
   const std::vector<std::string> memory = {"--transport", "memory"};
   std::vector<std::string> other = memory;

@@ -63,6 +63,23 @@ TEST_F(Mpirun, TheWeightsAreThoseOfGrpc) {
             "mpi");
 }
 
+TEST_F(Mpirun, FactorsGoUpAndDownTwiceAStep) {
+  const std::string codec =
+      "compress={small_tensor_elements: 0, gradient: {kind: powersgd, rank: 2, "
+      "error_feedback: true}}";
+  const std::string expected =
+      Train({"--set", "quantize.weights=none", "--set", codec})
+          .at("weights_sha256");
+  std::filesystem::remove(directory_ / "report.json");
+  EXPECT_EQ(Run(4,
+                "--report report.json --set quantize.weights=none --set "
+                "cluster.servers=2 --set '" +
+                    codec + "'"),
+            0)
+      << Output();
+  EXPECT_EQ(Weights(), expected);
+}
+
 TEST_F(Mpirun, AFailureEndsItWithItsExitCode) {
   std::filesystem::create_directories(directory_ / "empty");
   EXPECT_EQ(Run(3, "--data-dir empty --set data=mnist"), 66) << Output();

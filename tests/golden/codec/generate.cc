@@ -1,56 +1,17 @@
 // Writes the golden files of the codecs: golden_codec_generate FOLDER
-// [--overwrite]. A file that is there already is kept and counted as an error
-// unless it is equal: a change of bytes is a change of format.
-#include <cstdio>
+// [--overwrite].
 #include <cstring>
 #include <functional>
 
-#include "common/base/status.h"
 #include "tests/golden/codec/golden_cases.h"
+#include "tests/golden/golden_files.h"
 
 namespace terse {
 namespace {
 
-namespace fs = std::filesystem;
 using Bytes = std::vector<std::byte>;
 
-class Writer {
- public:
-  Writer(fs::path folder, bool overwrite)
-      : folder_(std::move(folder)), overwrite_(overwrite) {}
-
-  void Write(const std::string& name, const Bytes& bytes) {
-    const fs::path path = folder_ / name;
-    if (fs::exists(path)) {
-      if (ReadGolden(path) == bytes) return;
-      if (!overwrite_) {
-        std::fprintf(stderr, "%s differs; give --overwrite to replace it\n",
-                     path.c_str());
-        ++differing_;
-        return;
-      }
-    }
-    fs::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()),
-               static_cast<std::streamsize>(bytes.size()));
-  }
-
-  void WriteFloats(const std::string& name, const std::vector<float>& values) {
-    Bytes bytes(values.size() * sizeof(float));
-    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
-    Write(name, bytes);
-  }
-
-  int differing() const { return differing_; }
-
- private:
-  fs::path folder_;
-  bool overwrite_;
-  int differing_ = 0;
-};
-
-void WriteGood(Writer& writer) {
+void WriteGood(GoldenWriter& writer) {
   for (const GoldenInput& input : kGoldenInputs) {
     writer.WriteFloats("inputs/" + input.Name() + ".f32",
                        CodecInput(input.kind, input.count));
@@ -171,7 +132,7 @@ const std::vector<Damage>& Damages() {
   return *damages;
 }
 
-void WriteBad(Writer& writer) {
+void WriteBad(GoldenWriter& writer) {
   for (const CodecCase& one : CodecCases()) {
     const auto codec = MakeCodecFromText(one.options);
     for (const Damage& damage : Damages()) {
@@ -187,19 +148,14 @@ void WriteBad(Writer& writer) {
   }
 }
 
-int Generate(int argc, char** argv) {
-  const bool overwrite = argc == 3 && std::string(argv[2]) == "--overwrite";
-  if (argc != 2 && !overwrite) {
-    std::fprintf(stderr, "usage: %s FOLDER [--overwrite]\n", argv[0]);
-    return static_cast<int>(ExitCode::kBadCommandLine);
-  }
-  Writer writer(argv[1], overwrite);
+void WriteAll(GoldenWriter& writer) {
   WriteGood(writer);
   WriteBad(writer);
-  return writer.differing() == 0 ? 0 : 1;
 }
 
 }  // namespace
 }  // namespace terse
 
-int main(int argc, char** argv) { return terse::Generate(argc, argv); }
+int main(int argc, char** argv) {
+  return terse::GenerateGolden(argc, argv, terse::WriteAll);
+}

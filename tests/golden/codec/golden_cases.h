@@ -7,10 +7,7 @@
 #ifndef TERSE_TESTS_GOLDEN_CODEC_GOLDEN_CASES_H_
 #define TERSE_TESTS_GOLDEN_CODEC_GOLDEN_CASES_H_
 
-#include <filesystem>
-#include <fstream>
 #include <string>
-#include <vector>
 
 #include "common/codec/codec.h"
 #include "tests/conformance/codec/codec_cases.h"
@@ -30,13 +27,6 @@ struct GoldenInput {
 
 inline constexpr GoldenInput kGoldenInputs[] = {
     {"gaussian", 700}, {"specials", 29}, {"laplace", 1}, {"zeros", 6}};
-
-inline std::vector<std::byte> ReadGolden(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<std::byte> bytes;
-  for (char c; file.get(c);) bytes.push_back(static_cast<std::byte>(c));
-  return bytes;
-}
 
 }  // namespace terse
 

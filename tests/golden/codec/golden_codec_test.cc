@@ -4,6 +4,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/golden/codec/golden_cases.h"
+#include "tests/golden/golden_files.h"
 
 namespace terse {
 namespace {
@@ -16,20 +17,13 @@ const fs::path& Folder() {
   return *folder;
 }
 
-std::vector<float> ReadFloats(const fs::path& path) {
-  const auto bytes = ReadGolden(path);
-  std::vector<float> values(bytes.size() / sizeof(float));
-  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
-
 TEST(GoldenCodecTest, EncodesToTheGoodPayloads) {
   for (const CodecCase& one : CodecCases()) {
     const auto codec = MakeCodecFromText(one.options);
     for (const GoldenInput& input : kGoldenInputs) {
       const std::string name = one.name + "__" + input.Name();
       const auto values =
-          ReadFloats(Folder() / "inputs" / (input.Name() + ".f32"));
+          ReadGoldenFloats(Folder() / "inputs" / (input.Name() + ".f32"));
       ASSERT_EQ(values.size(), input.count) << name;
       const auto payload = ReadGolden(Folder() / "good" / (name + ".payload"));
       EXPECT_EQ(MustEncode(*codec, values, kGoldenArgs), payload) << name;
@@ -44,7 +38,8 @@ TEST(GoldenCodecTest, GoodPayloadsDecodeToTheirFloats) {
       const std::string name = one.name + "__" + input.Name();
       const auto payload = ReadGolden(Folder() / "good" / (name + ".payload"));
       ASSERT_TRUE(codec->Validate(payload, input.count).ok()) << name;
-      const auto expected = ReadFloats(Folder() / "good" / (name + ".f32"));
+      const auto expected =
+          ReadGoldenFloats(Folder() / "good" / (name + ".f32"));
       const auto decoded = Decode(*codec, payload, input.count);
       ASSERT_EQ(decoded.size(), expected.size());
       EXPECT_EQ(std::memcmp(decoded.data(), expected.data(),

@@ -16,8 +16,9 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 
 std::vector<int> Kept(uint32_t terms, std::vector<int> group) {
-  KeepTerms(terms, group);
-  return group;
+  std::vector<int16_t> levels(group.begin(), group.end());
+  KeepTerms(terms, std::max<size_t>(group.size(), 1), levels);
+  return {levels.begin(), levels.end()};
 }
 
 std::unique_ptr<WeightQuantizer> Make(int bits, uint32_t group, uint32_t terms,
