@@ -189,6 +189,15 @@ size_t EncodeIndices(std::span<const uint32_t> indices, size_t count,
     target[0] = kIndexAll;
     return 1;
   }
+  const size_t bitmap_bytes = 1 + (count + 7) / 8;
+  const size_t slack = count / kBitmapSlack;
+  // Of half the positions or more codes without low bits are the shortest: they
+  // end with the last position.
+  if (2 * kept >= count && indices.back() + 1 + slack >= count &&
+      bitmap_bytes <= MaxIndexBytes(count, kept)) {
+    target[0] = kIndexBitmap;
+    return WriteBitmap(indices, count, target.data() + 1) - target.data();
+  }
   // Clustered positions want fewer low bits than independent ones.
   const int guess = RiceBits(count, kept);
   int low_bits = guess;
@@ -207,9 +216,8 @@ size_t EncodeIndices(std::span<const uint32_t> indices, size_t count,
     }
   }
   // A bitmap that is hardly longer, for it is read faster.
-  const size_t bitmap_bytes = 1 + (count + 7) / 8;
-  const bool bitmap = rice_bits + count / kBitmapSlack >= count &&
-                      bitmap_bytes <= MaxIndexBytes(count, kept);
+  const bool bitmap =
+      rice_bits + slack >= count && bitmap_bytes <= MaxIndexBytes(count, kept);
   if (!bitmap) {
     target[0] = static_cast<uint8_t>(low_bits);
     return WriteRice(indices, low_bits, target.data() + 1) - target.data();

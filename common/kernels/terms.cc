@@ -59,15 +59,22 @@ void KeepTermsKernel(uint32_t terms, size_t group, int16_t* levels,
     const size_t size = std::min(kGroups * group, count - start);
     magnitudes.assign(kGroups * group, 0);
     int16_t* const q = levels + start;
-    for (size_t i = 0, g = 0, k = 0; i < size; ++i) {
-      magnitudes[k * kGroups + g] = static_cast<int16_t>(std::abs(q[i]));
-      if (++k == group) k = 0, ++g;
+    for (size_t first = 0, g = 0; first < size; first += group, ++g) {
+      const size_t here = std::min(group, size - first);
+      for (size_t k = 0; k < here; ++k) {
+        magnitudes[k * kGroups + g] =
+            static_cast<int16_t>(std::abs(q[first + k]));
+      }
     }
     KeepLargest(terms, group, magnitudes.data());
-    for (size_t i = 0, g = 0, k = 0; i < size; ++i) {
-      const int16_t kept = magnitudes[k * kGroups + g];
-      q[i] = static_cast<int16_t>(q[i] < 0 ? -kept : kept);
-      if (++k == group) k = 0, ++g;
+    for (size_t first = 0, g = 0; first < size; first += group, ++g) {
+      const size_t here = std::min(group, size - first);
+      for (size_t k = 0; k < here; ++k) {
+        // Without a branch, which no predictor could foresee.
+        const int sign = q[first + k] >> 15;
+        q[first + k] =
+            static_cast<int16_t>((magnitudes[k * kGroups + g] ^ sign) - sign);
+      }
     }
   }
 }

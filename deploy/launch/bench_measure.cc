@@ -291,7 +291,7 @@ absl::StatusOr<BenchRow> MeasureCodec(const GradientCodec& options,
                                       const BenchSettings& settings,
                                       ThreadPool& pool) {
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Codec> codec,
-                         MakeCodec(options));
+                         MakeCodec(options, kBenchRows));
   const TargetScope target(settings.kernel_target);
   BenchRow row;
   row.describe = codec->Describe();
@@ -358,7 +358,7 @@ absl::StatusOr<std::array<double, kResidualRounds.size()>> ResidualRatios(
   with_feedback.set_error_feedback(options.kind() != GradientCodec::MAJORITY);
   with_feedback.clear_rescale();
   TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Codec> codec,
-                         MakeCodec(with_feedback));
+                         MakeCodec(with_feedback, kBenchRows));
   values = values.first(std::min(values.size(), kResidualElementsMax));
   std::array<double, kResidualRounds.size()> ratios = {};
   const double norm = Norm(values);

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/thread_pool.h"
 #include "common/codec/codec.h"
+#include "common/codec/rows_codec.h"
 #include "deploy/launch/bench_statistics.h"
 #include "proto/job.pb.h"
 
@@ -54,6 +55,9 @@ struct BenchRow {
 // Payloads that are added into the integer sums of a block one after the other,
 // as a server does when a round is complete.
 inline constexpr uint32_t kBenchWorkers = 4;
+
+// The input as a matrix, for codecs that send rows.
+inline constexpr BlockRows kBenchRows = {.elements = 512};
 
 struct BenchSettings {
   uint32_t iterations = 20;
