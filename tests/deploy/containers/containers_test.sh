@@ -31,9 +31,12 @@ podman=(podman --storage-driver vfs --root "$work/storage" --runroot "$work/run"
 base=docker.io/library/debian:bookworm-slim
 
 if ! "${podman[@]}" image exists "$base"; then
-  mirror="$(grep -rhoE 'https?://[^ ]+' /etc/apt/sources.list \
-    /etc/apt/sources.list.d 2>/dev/null | grep debian | grep -v security |
-    head -n 1 || true)"
+  # The first archive that apt is told of, in either form of its lists.
+  mirror="$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+    awk '$1 == "URIs:" || $1 == "deb" {
+           for (i = 2; i <= NF; ++i) if ($i ~ /^https?:/) { print $i; break }
+         }' | grep -v security | head -n 1 || true)"
+  [[ -n "$mirror" ]] || skip "apt has no archive"
   [[ -d "$work/root" ]] ||
     debootstrap --variant=minbase bookworm "$work/root" "$mirror" >"$work/debootstrap.log"
   tar -C "$work/root" -c . | "${podman[@]}" import - "$base" >/dev/null
@@ -48,9 +51,9 @@ deploy/docker/build.sh --prebuilt --isolation chroot >"$work/build.log" 2>&1 || 
 "${podman[@]}" images --format '{{.Repository}}:{{.Tag}} {{.Size}}'
 
 locked=(--read-only --cap-drop all --security-opt no-new-privileges --user 10001:10001
-  --tmpfs /tmp --mount "type=tmpfs,destination=/var/lib/terse,tmpfs-mode=1777"
-  -e TERSE_TOKEN=container-test -v "$work/job.yaml:/etc/terse/job.yaml:ro" --network host)
+  --tmpfs /tmp -v "$work/runs:/var/lib/terse" -e TERSE_TOKEN=container-test -v "$work/job.yaml:/etc/terse/job.yaml:ro" --network host)
 
+install -d -o 10001 -g 10001 "$work/runs"
 start() { # NAME IMAGE ROLE RANK
   "${podman[@]}" run -d --name "$1" "${locked[@]}" "terse-$2:0.1.0" \
     run /etc/terse/job.yaml "--role=$3" "--rank=$4" \
