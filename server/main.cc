@@ -12,8 +12,8 @@
 #include "common/observe/role_http.h"
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
-#include "common/wire/role_link.h"
 #include "common/wire/resume.h"
+#include "common/wire/role_link.h"
 #include "common/wire/role_main.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
@@ -37,6 +37,7 @@ struct Flags {
   uint32_t peer_timeout_seconds = Cluster().peer_timeout_seconds();
   std::string checkpoint_dir;
   std::string resume = "never";
+  TransportSecurity security;
   HttpFlags http;
 };
 
@@ -57,6 +58,14 @@ absl::Status FillFromMpi(Flags& flags) {
     flags.coordinator = "mpi:0";
   }
   return absl::OkStatus();
+}
+
+// Before anything is made: a refusal in the log of a lost peer would be late.
+absl::Status CheckAddresses(const Flags& flags) {
+  if (flags.transport != "grpc") return absl::OkStatus();
+  TERSE_RETURN_IF_ERROR(CheckSecurity(flags.security, flags.listen));
+  if (flags.coordinator.empty()) return absl::OkStatus();
+  return CheckSecurity(flags.security, flags.coordinator);
 }
 
 // Measures what a server handles.
@@ -85,6 +94,7 @@ absl::Status Run(Flags flags) {
                             "shard 0 takes --job, the others --coordinator"),
                         ExitCode::kBadCommandLine);
   }
+  TERSE_RETURN_IF_ERROR(CheckAddresses(flags));
   TERSE_RETURN_IF_ERROR(ChooseKernelTarget(flags.kernel_target));
   StartLog(absl::StrCat("shard ", shard));
   ServerOptions options;
@@ -118,10 +128,10 @@ absl::Status Run(Flags flags) {
   Inbox inbox(2 * kOutboxBytesMax);
   options.background =
       std::make_unique<ThreadBackground>([&inbox] { inbox.Wake(); });
-  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
-                         MakeRoleLink(flags.transport, flags.listen,
-                                      absl::Seconds(flags.peer_timeout_seconds),
-                                      inbox));
+  TERSE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Link> link,
+      MakeRoleLink(flags.transport, flags.listen, flags.security,
+                   absl::Seconds(flags.peer_timeout_seconds), inbox));
   spdlog::info("listening on {}, kernels for {}", link->Address(),
                KernelTargetName());
   if (!flags.port_file.empty()) {
@@ -133,8 +143,9 @@ absl::Status Run(Flags flags) {
     server.MeasureFrames(MeasureFrames(metrics, *link, server));
   }
   TERSE_RETURN_IF_ERROR(server.Start());
-  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
-                         StartRoleHttp(flags.http, metrics, observer.get()));
+  TERSE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<HttpServer> http,
+      StartRoleHttp(flags.http, flags.security, metrics, observer.get()));
   TERSE_RETURN_IF_ERROR(RunEventLoop(server, inbox, clock, stop));
   if (shard != 0) return absl::OkStatus();
   return WriteReport(server.report(), flags.run_dir, flags.report);
@@ -164,9 +175,11 @@ int Main(int argc, char** argv) {
   app.add_option("--checkpoint-dir", flags.checkpoint_dir,
                  "where checkpoints go; shard 0 only, which tells the others; "
                  "else checkpoints/ in --run-dir");
-  app.add_option("--resume", flags.resume,
-                 "what to go on from: never; auto, the newest whole checkpoint "
-                 "in --checkpoint-dir if there is one; or a path; shard 0 only");
+  app.add_option(
+      "--resume", flags.resume,
+      "what to go on from: never; auto, the newest whole checkpoint "
+      "in --checkpoint-dir if there is one; or a path; shard 0 only");
+  AddSecurityOptions(app, flags.security);
   app.add_option("--kernel-target", flags.kernel_target,
                  "instruction set of the kernels");
   app.add_option("--http", flags.http.listen,

@@ -20,8 +20,8 @@
 #include "common/observe/role_http.h"
 #include "common/transport/inbox.h"
 #include "common/wire/event_loop.h"
-#include "common/wire/role_link.h"
 #include "common/wire/resume.h"
+#include "common/wire/role_link.h"
 #include "common/wire/role_main.h"
 #include "spdlog/spdlog.h"
 #include "worker/data/dataset.h"
@@ -52,6 +52,7 @@ struct Flags {
   std::string evaluate;
   bool json = false;
   std::string resume = "never";
+  TransportSecurity security;
   HttpFlags http;
 };
 
@@ -104,23 +105,24 @@ StepMetrics MetricsOf(const StepRecord& record, const WorkerSession& session,
 absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop) {
   if (flags.transport == "mpi") {
     TERSE_RETURN_IF_ERROR(StartRoleMpi(flags.mpi_ranks).status());
+  } else {
+    TERSE_RETURN_IF_ERROR(CheckSecurity(flags.security, flags.coordinator));
   }
   const SystemClock clock;
   Inbox inbox(2 * kOutboxBytesMax);
-  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<Link> link,
-                         MakeRoleLink(flags.transport, "",
-                                      absl::Seconds(flags.peer_timeout_seconds),
-                                      inbox));
+  TERSE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Link> link,
+      MakeRoleLink(flags.transport, "", flags.security,
+                   absl::Seconds(flags.peer_timeout_seconds), inbox));
   RoleMetrics metrics(MetricsRole::kWorker, TERSE_VERSION, KernelTargetName());
   WorkerSession* handler = nullptr;
-  SessionOptions options = {
-      .coordinator_address = flags.coordinator,
-      .rank = flags.rank,
-      .token = TokenFromEnvironment(),
-      .incarnation = NewIncarnation(),
-      .handle_next_event = [&] {
-        HandleNextEvent(*handler, inbox, clock, stop);
-      }};
+  SessionOptions options = {.coordinator_address = flags.coordinator,
+                            .rank = flags.rank,
+                            .token = TokenFromEnvironment(),
+                            .incarnation = NewIncarnation(),
+                            .handle_next_event = [&] {
+                              HandleNextEvent(*handler, inbox, clock, stop);
+                            }};
   if (!flags.http.listen.empty()) {
     options.on_step = [&](const StepRecord& record) {
       metrics.OnStep(MetricsOf(record, *handler, link->Counters()));
@@ -129,8 +131,9 @@ absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop) {
   WorkerSession session(std::move(options), TorchModels(flags.data_dir), *link,
                         clock);
   handler = &session;
-  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
-                         StartRoleHttp(flags.http, metrics, nullptr));
+  TERSE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<HttpServer> http,
+      StartRoleHttp(flags.http, flags.security, metrics, nullptr));
   session.Start();
   return RunEventLoop(session, inbox, clock, stop);
 }
@@ -159,8 +162,9 @@ absl::Status RunMemoryJob(const Flags& flags, const std::atomic<int>& stop) {
   TERSE_ASSIGN_OR_RETURN(options.resume, ChooseResume(flags.resume, directory));
   TERSE_ASSIGN_OR_RETURN(options.checkpoint_directory,
                          CheckpointDirectory(directory));
-  TERSE_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
-                         StartRoleHttp(flags.http, metrics, observer.get()));
+  TERSE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<HttpServer> http,
+      StartRoleHttp(flags.http, flags.security, metrics, observer.get()));
   TERSE_ASSIGN_OR_RETURN(const nlohmann::json report,
                          RunLocalJob(job, options));
   return WriteReport(report, flags.run_dir, flags.report);
@@ -180,12 +184,12 @@ absl::Status Evaluate(const Flags& flags) {
     std::printf("%s\n", result.dump().c_str());
     return absl::OkStatus();
   }
-  std::printf("%s: step %llu, test accuracy %.2f %% of %llu samples, loss %.4f\n",
-              checkpoint.folder.c_str(),
-              result["step"].get<unsigned long long>(),
-              100 * result["test_accuracy"].get<double>(),
-              result["test_samples"].get<unsigned long long>(),
-              result["test_loss"].get<double>());
+  std::printf(
+      "%s: step %llu, test accuracy %.2f %% of %llu samples, loss %.4f\n",
+      checkpoint.folder.c_str(), result["step"].get<unsigned long long>(),
+      100 * result["test_accuracy"].get<double>(),
+      result["test_samples"].get<unsigned long long>(),
+      result["test_loss"].get<double>());
   return absl::OkStatus();
 }
 
@@ -224,6 +228,7 @@ int Main(int argc, char** argv) {
   app.add_option("--resume", flags.resume,
                  "never, auto or a checkpoint's path; with --memory")
       ->needs(memory);
+  AddSecurityOptions(app, flags.security);
   app.add_option("--kernel-target", flags.kernel_target,
                  "instruction set of the kernels");
   app.add_option("--http", flags.http.listen,

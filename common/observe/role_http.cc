@@ -8,11 +8,12 @@
 namespace terse {
 
 absl::StatusOr<std::unique_ptr<HttpServer>> StartRoleHttp(
-    const HttpFlags& flags, const RoleMetrics& metrics,
-    const JobObserver* observer) {
+    const HttpFlags& flags, const TransportSecurity& security,
+    const RoleMetrics& metrics, const JobObserver* observer) {
   if (flags.listen.empty()) return nullptr;
   HttpServerOptions options;
   options.listen = flags.listen;
+  options.security = security;
   options.token = TokenFromEnvironment();
   options.metrics = [&metrics] { return metrics.Text(); };
   if (observer != nullptr) {
@@ -26,7 +27,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartRoleHttp(
   }
   TERSE_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,
                          HttpServer::Start(std::move(options)));
-  spdlog::info("http on {}", server->address());
+  spdlog::info("http on {}", server->url());
   if (!flags.port_file.empty()) {
     TERSE_RETURN_IF_ERROR(
         WriteFileAtomically(flags.port_file, server->address() + "\n"));

@@ -20,8 +20,8 @@ struct HttpFlags {
 // which has the page; else null. `metrics` and `observer` must outlive the
 // server. Errors: those of HttpServer::Start; Unavailable (exit code 74).
 absl::StatusOr<std::unique_ptr<HttpServer>> StartRoleHttp(
-    const HttpFlags& flags, const RoleMetrics& metrics,
-    const JobObserver* observer);
+    const HttpFlags& flags, const TransportSecurity& security,
+    const RoleMetrics& metrics, const JobObserver* observer);
 
 }  // namespace terse
 

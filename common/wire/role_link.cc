@@ -44,10 +44,13 @@ absl::StatusOr<RoleWorld> StartRoleMpi(
 
 absl::StatusOr<std::unique_ptr<Link>> MakeRoleLink(
     const std::string& transport, const std::string& listen_address,
-    absl::Duration peer_timeout, FrameSink& sink) {
+    const TransportSecurity& security, absl::Duration peer_timeout,
+    FrameSink& sink) {
   if (transport == "grpc") {
-    return MakeGrpcLink(
-        {.listen_address = listen_address, .peer_timeout = peer_timeout}, sink);
+    return MakeGrpcLink({.listen_address = listen_address,
+                         .security = security,
+                         .peer_timeout = peer_timeout},
+                        sink);
   }
   TERSE_CHECK(transport == "mpi");
 #ifdef TERSE_WITH_MPI

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/transport/link.h"
+#include "common/transport/security/security.h"
 
 namespace terse {
 
@@ -26,7 +27,8 @@ absl::StatusOr<RoleWorld> StartRoleMpi(uint32_t expected_size);
 // gRPC loses a peer that does not answer for `peer_timeout`.
 absl::StatusOr<std::unique_ptr<Link>> MakeRoleLink(
     const std::string& transport, const std::string& listen_address,
-    absl::Duration peer_timeout, FrameSink& sink);
+    const TransportSecurity& security, absl::Duration peer_timeout,
+    FrameSink& sink);
 
 // To be called last, when no link is left. Ends MPI, if it was started: after
 // a success together with the other processes; after a failure alone, so that

@@ -37,6 +37,7 @@ struct Flags {
   std::string json_path;
   std::string serve, connect;
   uint32_t index = 0;
+  TransportSecurity security;
   std::vector<std::string> command_line;
 };
 
@@ -70,6 +71,9 @@ class Bench {
     if (!flags_.serve.empty()) return Serve(flags_.index, flags_.serve);
     if (!flags_.connect.empty()) {
       servers_ = absl::StrSplit(flags_.connect, ',');
+      for (const std::string& server : servers_) {
+        TERSE_RETURN_IF_ERROR(CheckSecurity(flags_.security, server));
+      }
       if (servers_.size() != flags_.servers) {
         return BadFlag("--connect must name as many as --servers");
       }
@@ -116,8 +120,10 @@ class Bench {
     absl::StatusOr<std::unique_ptr<Link>> link =
         flags_.transport == "memory" ? network_.MakeLink(address, *sink)
         : flags_.transport == "mpi"
-            ? MakeRoleLink("mpi", address, absl::Seconds(80), *sink)
-            : MakeGrpcLink({.listen_address = address}, *sink);
+            ? MakeRoleLink("mpi", address, {}, absl::Seconds(80), *sink)
+            : MakeGrpcLink(
+                  {.listen_address = address, .security = flags_.security},
+                  *sink);
     TERSE_RETURN_IF_ERROR(link.status());
     end->link = *std::move(link);
     if (rate > 0) {
@@ -272,6 +278,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "Only server --index, listening on HOST:PORT");
   app.add_option("--connect", flags.connect,
                  "Only worker --index, of servers HOST:PORT,HOST:PORT...");
+  AddSecurityOptions(app, flags.security);
   app.add_option("--index", flags.index, "Of --serve or --connect")
       ->capture_default_str();
 }

@@ -28,6 +28,10 @@ namespace {
 // With "-worker-4095" behind it, a name of a pod, which is a label of DNS.
 constexpr size_t kNameBytesMax = 50;
 
+constexpr char kTlsFolder[] = "/etc/terse-tls";
+// Files of a secret are root's; fsGroup reads them.
+constexpr int kOwnerAndGroup = 0440;
+
 absl::Status BadCommandLine(const std::string& message) {
   return WithExitCode(absl::InvalidArgumentError(message),
                       ExitCode::kBadCommandLine);
@@ -172,11 +176,35 @@ class Renderer {
                             {{"terse-server-0.terse:",
                               absl::StrCat(name_, "-server-0.", name_, ":")}}));
     }
+    if (!options_.tls_secret.empty()) UseTls(pod, container);
     const std::string tag =
         options_.image_tag.empty() ? TERSE_VERSION : options_.image_tag;
     SetText(container["image"],
             absl::StrCat(options_.image_prefix, "terse-",
                          server ? "server" : "worker", ":", tag));
+  }
+
+  // As components/tls does with kustomize.
+  void UseTls(YAML::Node pod, YAML::Node container) const {
+    for (YAML::Node variable : container["env"]) {
+      if (variable["name"].as<std::string>() != "TERSE_INSECURE") continue;
+      variable["name"] = "TERSE_TLS";
+      SetText(variable["value"], kTlsFolder);
+    }
+    YAML::Node mount;
+    mount["name"] = "tls";
+    mount["mountPath"] = kTlsFolder;
+    mount["readOnly"] = true;
+    container["volumeMounts"].push_back(mount);
+    YAML::Node volume;
+    volume["name"] = "tls";
+    SetText(volume["secret"]["secretName"], options_.tls_secret);
+    volume["secret"]["defaultMode"] = kOwnerAndGroup;
+    pod["volumes"].push_back(volume);
+    for (const char* probe :
+         {"startupProbe", "livenessProbe", "readinessProbe"}) {
+      container[probe]["httpGet"]["scheme"] = "HTTPS";
+    }
   }
 
   YAML::Node Object(const char* kind, const char* name) const {

@@ -16,6 +16,8 @@ struct KubernetesOptions {
   std::string namespace_;    // Empty: kubectl's.
   std::string image_prefix;  // "registry.example/"; before the images' names.
   std::string image_tag;     // Empty: this version.
+  // A Secret with ca.crt, tls.crt and tls.key; empty: plaintext.
+  std::string tls_secret;
 };
 
 // YAML, a document for each object. `token` becomes a Secret.

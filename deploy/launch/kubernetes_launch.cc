@@ -52,6 +52,12 @@ void AddKubernetes(CLI::App& launch, KubernetesLaunch& options) {
       ->type_name("TAG")
       ->needs(kubernetes);
   launch
+      .add_option("--tls-secret", options.manifests.tls_secret,
+                  "A Secret with ca.crt, tls.crt and tls.key: connections are "
+                  "encrypted with them; else plaintext within the cluster")
+      ->type_name("NAME")
+      ->needs(kubernetes);
+  launch
       .add_flag("--apply", options.apply,
                 "Hands the manifests to kubectl apply")
       ->needs(kubernetes);

@@ -25,6 +25,7 @@
 #include "deploy/launch/roles.h"
 #include "deploy/launch/run.h"
 #include "deploy/launch/status.h"
+#include "deploy/launch/tls.h"
 #include "deploy/launch/train.h"
 
 namespace terse {
@@ -41,6 +42,7 @@ struct Flags {
   KubernetesLaunch kubernetes;
   StatusOptions status;
   ReportOptions report;
+  TlsOptions tls;
   uint32_t servers = 0;
   uint32_t workers = 0;
   std::string transport;
@@ -100,6 +102,7 @@ void AddTrainOptions(CLI::App& train, Flags& flags) {
       ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
+  AddSecurityOptions(train, flags.train.security);
   train.add_flag("--print-job", flags.train.print_job,
                  "Prints the job with all defaults and overrides, and ends");
   train.add_flag("--dry-run", flags.train.dry_run,
@@ -317,6 +320,7 @@ int Main(int argc, char** argv) {
   AddBenchPlot(AddBench(app, flags.bench), flags.plot);
   flags.doctor.version = TERSE_VERSION;
   AddDoctor(app, flags.doctor);
+  AddTls(app, flags.tls);
   AddStatus(app, flags.status);
   AddReport(app, flags.report);
   try {
@@ -336,6 +340,7 @@ int Main(int argc, char** argv) {
     if (what.get_name() == "plot") return RunBenchPlot(flags.plot);
     return RunBenchCodec(flags.bench);
   }
+  if (command.get_name() == "tls") return RunTls(flags.tls);
   if (command.get_name() == "status") return RunStatus(flags.status);
   if (command.get_name() == "report") return RunReport(flags.report);
   return command.get_name() == "inspect" ? InspectCommand(flags)

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/transport/security/security.h"
 
 namespace terse {
 namespace {
@@ -66,12 +67,6 @@ std::string SourceTowards(const HostPort& target, std::string& error) {
 }
 
 }  // namespace
-
-bool IsLoopback(const std::string& address) {
-  const std::string host = Split(address).host;
-  return host == "localhost" || host == "::1" || host.starts_with("127.") ||
-         address.starts_with("unix:");
-}
 
 std::string ListenAddress(const std::string& coordinator) {
   if (IsLoopback(coordinator)) return coordinator;

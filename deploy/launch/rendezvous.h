@@ -9,9 +9,6 @@
 
 namespace terse {
 
-// Whether only this machine can reach `address` (HOST:PORT).
-bool IsLoopback(const std::string& address);
-
 // What server 0 listens on so that others find it at `coordinator`: its port on
 // every interface, because the name may be that of a service or of another one;
 // on loopback just there.

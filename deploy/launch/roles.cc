@@ -47,6 +47,8 @@ Role MakeRole(const RoleOptions& options, const std::string& kind,
     arguments.insert(arguments.end(),
                      {"--kernel-target", options.kernel_target});
   }
+  const std::vector<std::string> security = SecurityFlags(options.security);
+  arguments.insert(arguments.end(), security.begin(), security.end());
   role.process.arguments = std::move(arguments);
   // By environment: command lines are there for every user of the machine to
   // read.

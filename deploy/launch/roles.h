@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/transport/security/security.h"
 #include "deploy/launch/supervise.h"
 #include "proto/job.pb.h"
 
@@ -21,6 +22,7 @@ struct RoleOptions {
   std::string resume;          // What to go on from; empty: nothing.
   std::string http;            // Of the coordinator's page; empty: none.
   std::string token;           // Workers and shards show it when they join.
+  TransportSecurity security;
   std::vector<std::string> server_hosts;  // Of each; empty: all are here.
 };
 

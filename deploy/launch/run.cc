@@ -58,10 +58,13 @@ absl::Status ChooseTransport(const RunOptions& options, const Place& place,
 }
 
 // Anybody can reach a port that is not on loopback.
-absl::Status CheckToken(const Job& job, const Place& place) {
+absl::Status CheckAccess(const Job& job, const Place& place,
+                         const TransportSecurity& security) {
+  TERSE_RETURN_IF_ERROR(CheckTlsFiles(security.tls_directory));
+  if (job.cluster().transport() == Cluster::MPI) return absl::OkStatus();
+  TERSE_RETURN_IF_ERROR(CheckSecurity(security, place.coordinator));
   const char* token = std::getenv("TERSE_TOKEN");
-  if (job.cluster().transport() == Cluster::MPI ||
-      IsLoopback(place.coordinator) || (token != nullptr && *token != 0)) {
+  if (IsLoopback(place.coordinator) || (token != nullptr && *token != 0)) {
     return absl::OkStatus();
   }
   return WithExitCode(
@@ -143,6 +146,9 @@ absl::StatusOr<ProcessSpec> OneProcess::Prepare() {
   if (job_.cluster().has_peer_timeout_seconds() && !coordinates()) {
     Append(spec.arguments, "--peer-timeout-seconds",
            absl::StrCat(job_.cluster().peer_timeout_seconds()));
+  }
+  for (const std::string& flag : SecurityFlags(options_.security)) {
+    spec.arguments.push_back(flag);
   }
   Append(spec.arguments, "--http", options_.http);
   Append(spec.arguments, "--kernel-target", options_.kernel_target);
@@ -236,7 +242,7 @@ absl::Status RunIt(const RunOptions& options) {
   TERSE_ASSIGN_OR_RETURN(
       const Assignment assignment,
       AssignRole(place, job.cluster().servers(), job.cluster().workers()));
-  TERSE_RETURN_IF_ERROR(CheckToken(job, place));
+  TERSE_RETURN_IF_ERROR(CheckAccess(job, place, options.security));
   OneProcess process(options, std::move(job), place, assignment);
   absl::FPrintF(stderr, "terse: %s\n", process.Announcement());
   TERSE_ASSIGN_OR_RETURN(const ProcessSpec spec, process.Prepare());
@@ -293,6 +299,7 @@ void AddRun(CLI::App& app, RunOptions& options) {
   run.add_option("--kernel-target", options.kernel_target,
                  "Instruction set of Terse's kernels; else the best here")
       ->type_name("NAME");
+  AddSecurityOptions(run, options.security);
   run.add_flag("--dry-run", options.dry_run,
                "Prints the command this process would become, and ends");
 }

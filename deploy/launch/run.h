@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "common/transport/security/security.h"
 #include "deploy/launch/place.h"
 
 namespace terse {
@@ -21,7 +22,8 @@ struct RunOptions {
   std::string data_directory;  // Empty: as the job says.
   std::string kernel_target;   // Empty: the best of this CPU.
   std::string resume;          // Of server 0. Empty: never.
-  bool dry_run = false;        // Prints what it would become, and ends.
+  TransportSecurity security;
+  bool dry_run = false;  // Prints what it would become, and ends.
   std::vector<std::string> command_line;  // For the record.
 };
 

@@ -1,5 +1,6 @@
 #include "deploy/launch/status.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -129,7 +130,8 @@ absl::StatusOr<json> Ask(const StatusOptions& options) {
   const char* token = std::getenv("TERSE_TOKEN");
   TERSE_ASSIGN_OR_RETURN(
       const std::string answer,
-      HttpGet(options.address, "/api/status", token != nullptr ? token : ""));
+      HttpGet(options.address, "/api/status", token != nullptr ? token : "",
+              options.security));
   json status = json::parse(answer, nullptr, /*allow_exceptions=*/false);
   if (status.is_object()) return status;
   return WithExitCode(
@@ -249,6 +251,7 @@ void AddStatus(CLI::App& app, StatusOptions& options) {
   status.add_option("address", options.address, "The coordinator's --http")
       ->required()
       ->type_name("HOST:PORT");
+  AddSecurityOptions(status, options.security);
   status.add_flag("--live", options.live, "Anew every second until it ends");
   status.add_flag("--json", options.json, "JSON in place of text");
 }
@@ -266,6 +269,8 @@ void AddReport(CLI::App& app, ReportOptions& options) {
 }
 
 int RunStatus(const StatusOptions& options) {
+  // A server that hangs up under TLS is an error like others.
+  signal(SIGPIPE, SIG_IGN);
   return Said(ShowStatus(options));
 }
 

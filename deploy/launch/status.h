@@ -6,13 +6,15 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
+#include "common/transport/security/security.h"
 #include "nlohmann/json.hpp"
 
 namespace terse {
 
 struct StatusOptions {
   std::string address;  // HOST:PORT of the coordinator's --http.
-  bool live = false;    // Shows it anew every second until the job ends.
+  TransportSecurity security;
+  bool live = false;  // Shows it anew every second until the job ends.
   bool json = false;
 };
 

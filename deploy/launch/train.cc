@@ -228,8 +228,10 @@ void TrainRun::TellPageWhenReady() {
       ReadFile(HttpPortFile(roles_.run_directory));
   if (!address.ok()) return;
   page_told_ = true;
-  printer_.Say(absl::StrCat("terse: status page at http://",
-                            absl::StripAsciiWhitespace(*address), "/"));
+  printer_.Say(
+      absl::StrCat("terse: status page at ",
+                   options_.security.tls_directory.empty() ? "http" : "https",
+                   "://", absl::StripAsciiWhitespace(*address), "/"));
 }
 
 absl::Status TrainRun::Finish() {
@@ -330,6 +332,12 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
   // Loopback of another machine is of no use here.
   if (options.http != "none" && options.hostfile.empty()) {
     roles.http = options.http;
+  }
+  roles.security = options.security;
+  TERSE_RETURN_IF_ERROR(CheckTlsFiles(roles.security.tls_directory));
+  for (const std::string& host : roles.server_hosts) {
+    TERSE_RETURN_IF_ERROR(
+        CheckSecurity(roles.security, absl::StrCat(host, ":0")));
   }
   if (options.dry_run) {
     roles.run_directory =

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "common/transport/security/security.h"
+
 namespace terse {
 
 struct TrainOptions {
@@ -20,8 +22,9 @@ struct TrainOptions {
   // How often each role is started again when it is lost; the whole job then
   // goes on from its last checkpoint.
   uint32_t restarts_max = 3;
-  std::string http = "127.0.0.1:0";    // Of the status page; "none": no page.
+  std::string http = "127.0.0.1:0";  // Of the status page; "none": no page.
   std::chrono::milliseconds grace{30'000};
+  TransportSecurity security;
   // `terse launch`: where the roles go; no file: all of them run here.
   std::string hostfile;
   std::string agent = "ssh -o BatchMode=yes";

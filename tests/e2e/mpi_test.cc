@@ -128,7 +128,8 @@ TEST_F(RunByOthers, ADryRunShowsWhatItWouldBecome) {
                          {"WORLD_SIZE", "3"},
                          {"MASTER_ADDR", "node-a"},
                          {"MASTER_PORT", "4000"},
-                         {"TERSE_TOKEN", "x"}};
+                         {"TERSE_TOKEN", "x"},
+                         {"TERSE_INSECURE", "1"}};
   const CommandResult result =
       Command("terse", {"run", "job.yaml", "--dry-run"}, options).Wait();
   EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -142,7 +143,7 @@ TEST_F(RunByOthers, ADryRunShowsWhatItWouldBecome) {
 
 TEST_F(RunByOthers, AnOpenPortNeedsAToken) {
   CommandOptions options = Options();
-  options.environment = {{"TERSE_TOKEN", ""}};
+  options.environment = {{"TERSE_TOKEN", ""}, {"TERSE_INSECURE", "1"}};
   const CommandResult result = Command("terse",
                                        {"run", "job.yaml", "--rank", "0",
                                         "--coordinator", "node-a:4000"},

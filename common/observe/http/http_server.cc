@@ -79,33 +79,102 @@ std::string CookieToken(const httplib::Request& request) {
   return cookies.substr(begin, cookies.find(';', begin) - begin);
 }
 
+// A connection that failed leaves its errors with the thread, and OpenSSL would
+// take them for those of the next one.
+class Threads final : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> work) override {
+    pool_.enqueue([work = std::move(work)] {
+      ERR_clear_error();
+      work();
+    });
+  }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  httplib::ThreadPool pool_{kThreads};
+};
+
+// Called at every handshake: a certificate that was renewed is shown from then
+// on.
+int UseCertificate(SSL* ssl, void* folder) {
+  const std::string& directory = *static_cast<const std::string*>(folder);
+  return SSL_use_certificate_chain_file(
+             ssl, (directory + "/tls.crt").c_str()) == 1 &&
+         SSL_use_PrivateKey_file(ssl, (directory + "/tls.key").c_str(),
+                                 SSL_FILETYPE_PEM) == 1;
+}
+
+// `tls_directory` must outlive the server.
+std::unique_ptr<httplib::Server> MakeServer(const std::string& tls_directory) {
+  if (tls_directory.empty()) return std::make_unique<httplib::Server>();
+  return std::make_unique<httplib::SSLServer>([&tls_directory](SSL_CTX& tls) {
+    SSL_CTX_set_min_proto_version(&tls, TLS1_2_VERSION);
+    SSL_CTX_set_cert_cb(&tls, UseCertificate,
+                        const_cast<std::string*>(&tls_directory));
+    return true;
+  });
+}
+
+std::string Url(const std::string& address, const TransportSecurity& security) {
+  return absl::StrCat(security.tls_directory.empty() ? "http://" : "https://",
+                      address);
+}
+
+httplib::Result Get(const HostPort& target, const std::string& path,
+                    const httplib::Headers& headers,
+                    const TransportSecurity& security) {
+  const auto get = [&](auto& client) {
+    client.set_connection_timeout(5);
+    client.set_read_timeout(10);
+    return client.Get(path, headers);
+  };
+  if (security.tls_directory.empty()) {
+    httplib::ClientImpl client(target.host, target.port);
+    return get(client);
+  }
+  ERR_clear_error();  // As in Threads.
+  httplib::SSLClient client(target.host, target.port);
+  // That of httplib is of the name, too; the handshake's own is of the chain.
+  client.enable_server_certificate_verification(false);
+  SSL_CTX* const tls = client.ssl_context();
+  SSL_CTX_load_verify_locations(
+      tls, (security.tls_directory + "/ca.crt").c_str(), nullptr);
+  SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, nullptr);
+  return get(client);
+}
+
 }  // namespace
 
 class HttpServer::Impl {
  public:
-  explicit Impl(HttpServerOptions options) : options_(std::move(options)) {}
+  explicit Impl(HttpServerOptions options)
+      : options_(std::move(options)),
+        server_(MakeServer(options_.security.tls_directory)) {}
   ~Impl() {
-    server_.stop();
+    server_->stop();
     if (thread_.joinable()) thread_.join();
   }
 
   absl::Status Start() {
     auto parsed = ParseAddress(options_.listen);
     if (!parsed.ok()) return parsed.status();
-    server_.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-    server_.set_payload_max_length(kRequestBytesMax);
-    server_.set_keep_alive_max_count(1000);
-    server_.set_keep_alive_timeout(2);
-    server_.set_default_headers({{"X-Content-Type-Options", "nosniff"},
-                                 {"Referrer-Policy", "no-referrer"}});
+    TERSE_RETURN_IF_ERROR(CheckTlsFiles(options_.security.tls_directory));
+    TERSE_RETURN_IF_ERROR(CheckSecurity(options_.security, options_.listen));
+    server_->new_task_queue = [] { return new Threads; };
+    server_->set_payload_max_length(kRequestBytesMax);
+    server_->set_keep_alive_max_count(1000);
+    server_->set_keep_alive_timeout(2);
+    server_->set_default_headers({{"X-Content-Type-Options", "nosniff"},
+                                  {"Referrer-Policy", "no-referrer"}});
     // No second process takes over the port unseen.
-    server_.set_socket_options([](socket_t socket) {
+    server_->set_socket_options([](socket_t socket) {
       const int yes = 1;
       setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
     });
     AddRoutes();
-    const int port = parsed->port == 0 ? server_.bind_to_any_port(parsed->host)
-                     : server_.bind_to_port(parsed->host, parsed->port)
+    const int port = parsed->port == 0 ? server_->bind_to_any_port(parsed->host)
+                     : server_->bind_to_port(parsed->host, parsed->port)
                          ? parsed->port
                          : -1;
     if (port <= 0) {
@@ -118,15 +187,16 @@ class HttpServer::Impl {
     const bool v6 = parsed->host.find(':') != std::string::npos;
     address_ =
         absl::StrCat(v6 ? "[" : "", parsed->host, v6 ? "]" : "", ":", port);
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
+    thread_ = std::thread([this] { server_->listen_after_bind(); });
     // Before that stop() would not be heard.
-    while (!server_.is_running()) {
+    while (!server_->is_running()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return absl::OkStatus();
   }
 
   const std::string& address() const { return address_; }
+  std::string url() const { return Url(address_, options_.security); }
 
  private:
   using Request = httplib::Request;
@@ -147,20 +217,20 @@ class HttpServer::Impl {
     const auto well = [](const Request&, Response& response) {
       response.set_content("ok\n", "text/plain");
     };
-    server_.Get("/healthz", well);
-    server_.Get("/readyz", well);
-    server_.Get("/metrics", [this](const Request&, Response& response) {
+    server_->Get("/healthz", well);
+    server_->Get("/readyz", well);
+    server_->Get("/metrics", [this](const Request&, Response& response) {
       response.set_content(options_.metrics(),
                            "text/plain; version=0.0.4; charset=utf-8");
     });
     if (!options_.status) return;
-    server_.Get("/", [this](const Request& request, Response& response) {
+    server_->Get("/", [this](const Request& request, Response& response) {
       ServePage(request, response);
     });
-    server_.Get("/api/status",
-                [this](const Request& request, Response& response) {
-                  ServeStatus(request, response);
-                });
+    server_->Get("/api/status",
+                 [this](const Request& request, Response& response) {
+                   ServeStatus(request, response);
+                 });
   }
 
   static void Refuse(Response& response) {
@@ -176,9 +246,11 @@ class HttpServer::Impl {
     if (request.has_param("token") && !options_.token.empty() &&
         SameSecret(request.get_param_value("token"), options_.token)) {
       // Out of the address, where it would stay in histories.
-      response.set_header("Set-Cookie",
-                          absl::StrCat(kCookie, options_.token,
-                                       "; HttpOnly; SameSite=Strict; Path=/"));
+      response.set_header(
+          "Set-Cookie",
+          absl::StrCat(
+              kCookie, options_.token, "; HttpOnly; SameSite=Strict; Path=/",
+              options_.security.tls_directory.empty() ? "" : "; Secure"));
       response.set_redirect("/");
       return;
     }
@@ -205,7 +277,7 @@ class HttpServer::Impl {
   }
 
   const HttpServerOptions options_;
-  httplib::Server server_;
+  const std::unique_ptr<httplib::Server> server_;
   std::thread thread_;
   std::string address_;
 };
@@ -213,6 +285,7 @@ class HttpServer::Impl {
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
 const std::string& HttpServer::address() const { return impl_->address(); }
+std::string HttpServer::url() const { return impl_->url(); }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
     HttpServerOptions options) {
@@ -223,32 +296,32 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
 
 absl::StatusOr<std::string> HttpGet(const std::string& address,
                                     const std::string& path,
-                                    const std::string& token) {
+                                    const std::string& token,
+                                    const TransportSecurity& security) {
   TERSE_ASSIGN_OR_RETURN(const HostPort target, ParseAddress(address));
-  httplib::Client client(target.host, target.port);
-  client.set_connection_timeout(5);
-  client.set_read_timeout(10);
+  TERSE_RETURN_IF_ERROR(CheckTlsFiles(security.tls_directory));
+  // The token must not be for others to read.
+  if (!token.empty()) TERSE_RETURN_IF_ERROR(CheckSecurity(security, address));
+  const std::string url = Url(address, security);
   httplib::Headers headers;
   if (!token.empty()) headers.emplace("Authorization", "Bearer " + token);
-  const httplib::Result result = client.Get(path, headers);
+  const httplib::Result result = Get(target, path, headers, security);
   if (!result) {
-    return WithExitCode(absl::UnavailableError(absl::StrCat(
-                            "nobody answers at http://", address, ": ",
-                            httplib::to_string(result.error()))),
+    return WithExitCode(absl::UnavailableError(
+                            absl::StrCat("nobody answers at ", url, ": ",
+                                         httplib::to_string(result.error()))),
                         ExitCode::kPeerNeverCame);
   }
   if (result->status == 401) {
     return WithExitCode(
-        absl::PermissionDeniedError(
-            absl::StrCat("http://", address,
-                         " asks for the job's token: set TERSE_TOKEN to it")),
+        absl::PermissionDeniedError(absl::StrCat(
+            url, " asks for the job's token: set TERSE_TOKEN to it")),
         ExitCode::kNotAllowed);
   }
   if (result->status != 200) {
-    return WithExitCode(
-        absl::NotFoundError(absl::StrCat("http://", address, path, " answers ",
-                                         result->status)),
-        ExitCode::kInputMissing);
+    return WithExitCode(absl::NotFoundError(absl::StrCat(url, path, " answers ",
+                                                         result->status)),
+                        ExitCode::kInputMissing);
   }
   return result->body;
 }

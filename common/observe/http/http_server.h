@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "common/transport/security/security.h"
 
 namespace terse {
 
@@ -21,6 +22,9 @@ struct StatusQuery {
 // Functions are called from the server's threads.
 struct HttpServerOptions {
   std::string listen;  // HOST:PORT, port 0 for any.
+  // With --tls the port speaks HTTPS, with the certificate that lies there at
+  // the time; it asks for none: kubelets, Prometheus and browsers have none.
+  TransportSecurity security;
   // The page is for whoever comes over loopback by a loopback name, or brings
   // this token (Authorization: Bearer, or ?token= once, which sets a cookie).
   std::string token;
@@ -35,7 +39,8 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   // Errors: Unavailable (exit code 69; the address cannot be listened on),
-  // InvalidArgument (exit code 2; it is none).
+  // InvalidArgument (exit code 2; it is none), those of CheckSecurity and
+  // CheckTlsFiles.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
       HttpServerOptions options);
   // Waits for requests under way.
@@ -43,6 +48,8 @@ class HttpServer {
 
   // "127.0.0.1:41873".
   const std::string& address() const;
+  // "http://127.0.0.1:41873", or https.
+  std::string url() const;
 
  private:
   class Impl;
@@ -50,12 +57,14 @@ class HttpServer {
   const std::unique_ptr<Impl> impl_;
 };
 
-// GET http://`address``path` with the token, where it is not empty.
-// Errors: Unavailable (exit code 69; nobody answers), PermissionDenied (exit
-// code 77), NotFound (exit code 66).
+// GET http://`address``path`, with --tls https, with the token where it is not
+// empty. A server of HTTPS must have a certificate of ca.crt, whatever its
+// name. Errors: Unavailable (exit code 69; nobody answers, or not as --tls
+// asks), PermissionDenied (exit code 77), NotFound (exit code 66).
 absl::StatusOr<std::string> HttpGet(const std::string& address,
                                     const std::string& path,
-                                    const std::string& token);
+                                    const std::string& token,
+                                    const TransportSecurity& security = {});
 
 }  // namespace terse
 

@@ -1,7 +1,6 @@
 #include "common/transport/grpc/channel.h"
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include <atomic>
@@ -55,8 +54,10 @@ std::vector<Argument> CommonArguments(absl::Duration peer_timeout) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
-                                           absl::Duration peer_timeout) {
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& address,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    absl::Duration peer_timeout) {
   grpc::ChannelArguments arguments;
   for (const auto& [name, value] : CommonArguments(peer_timeout)) {
     arguments.SetInt(name, value);
@@ -69,8 +70,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
   // Training hosts talk to each other, not through a web proxy.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(
-      address, grpc::InsecureChannelCredentials(), arguments);
+  std::shared_ptr<grpc::Channel> channel =
+      grpc::CreateCustomChannel(address, credentials, arguments);
   // The threads that run gRPC's callbacks end with the last channel. Where one
   // of them releases it, it joins itself and the process aborts
   // (grpc/grpc#32584): one channel stays for good.

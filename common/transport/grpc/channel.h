@@ -4,6 +4,7 @@
 #define TERSE_COMMON_TRANSPORT_GRPC_CHANNEL_H_
 
 #include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
 #include <grpcpp/server_builder.h>
 
 #include <memory>
@@ -17,8 +18,10 @@ namespace terse {
 inline constexpr size_t kMessageBytesMax = size_t{64} << 20;
 
 // A connection of its own, however many channels have the same address.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
-                                           absl::Duration peer_timeout);
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& address,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    absl::Duration peer_timeout);
 
 void ConfigureServer(absl::Duration peer_timeout, grpc::ServerBuilder& builder);
 

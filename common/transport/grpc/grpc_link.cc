@@ -13,6 +13,7 @@
 #include "common/transport/grpc/address.h"
 #include "common/transport/grpc/channel.h"
 #include "common/transport/grpc/connection.h"
+#include "common/transport/grpc/credentials.h"
 #include "common/transport/grpc/streams.h"
 
 namespace terse {
@@ -59,6 +60,8 @@ class GrpcLink final : public Link {
  public:
   GrpcLink(FrameSink& sink, const GrpcLinkOptions& options)
       : peer_timeout_(options.peer_timeout),
+        security_(options.security),
+        credentials_(MakeGrpcCredentials(options.security.tls_directory)),
         core_(std::make_shared<GrpcLinkCore>(sink, options.chunk_bytes)),
         service_(core_) {}
 
@@ -89,7 +92,7 @@ class GrpcLink final : public Link {
     ConfigureServer(peer_timeout_, builder);
     builder.RegisterCallbackGenericService(&service_);
     int port = 0;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort(address, credentials_.server, &port);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port == 0) return CannotListenError(address);
     address_ = WithPort(address, port);
@@ -99,7 +102,7 @@ class GrpcLink final : public Link {
   PeerId Connect(const std::string& address, absl::Duration timeout) override {
     ReleaseChannels();
     const PeerId peer = NextPeerId();
-    auto channel = MakeChannel(address, peer_timeout_);
+    auto channel = MakeChannel(address, credentials_.channel, peer_timeout_);
     auto connection = std::make_shared<GrpcConnection>(core_, peer, address,
                                                        kFramePayloadBytesMax);
     {
@@ -107,6 +110,9 @@ class GrpcLink final : public Link {
       core_->connections[peer] = connection;
       channels_.push_back(channel);
     }
+    // Where it may not go it ends before anything has been sent.
+    const absl::Status allowed = CheckSecurity(security_, address);
+    if (!allowed.ok()) connection->FailUnconnected(allowed);
     StartClientStream(std::move(connection), std::move(channel), timeout);
     return peer;
   }
@@ -146,6 +152,8 @@ class GrpcLink final : public Link {
   }
 
   const absl::Duration peer_timeout_;
+  const TransportSecurity security_;
+  const GrpcCredentials credentials_;
   const std::shared_ptr<GrpcLinkCore> core_;
   LinkService service_;
   std::vector<std::shared_ptr<grpc::Channel>> channels_;  // core_->mutex.
@@ -161,6 +169,11 @@ absl::StatusOr<std::unique_ptr<Link>> MakeGrpcLink(
     return absl::InvalidArgumentError(
         absl::StrCat("chunk_bytes is ", options.chunk_bytes,
                      ", it must be 1 to ", kMessageBytesMax));
+  }
+  TERSE_RETURN_IF_ERROR(CheckTlsFiles(options.security.tls_directory));
+  if (!options.listen_address.empty()) {
+    TERSE_RETURN_IF_ERROR(
+        CheckSecurity(options.security, options.listen_address));
   }
   QuietGrpc();
   auto link = std::make_unique<GrpcLink>(sink, options);

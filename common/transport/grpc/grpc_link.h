@@ -8,12 +8,15 @@
 
 #include "absl/time/time.h"
 #include "common/transport/link.h"
+#include "common/transport/security/security.h"
 
 namespace terse {
 
 struct GrpcLinkOptions {
   // "host:port" to listen on, port 0 for any; empty: only connects.
   std::string listen_address;
+  // Plaintext that nobody has allowed to leave this machine is refused.
+  TransportSecurity security;
   // A peer that does not answer for so long is lost. The default is long enough
   // for an answer behind 7 MB in the socket buffers of a 1 Mbit/s wire.
   absl::Duration peer_timeout = absl::Seconds(80);
@@ -23,7 +26,8 @@ struct GrpcLinkOptions {
 };
 
 // `sink` must outlive the link.
-// Errors: Unavailable (the address cannot be bound; the message names it).
+// Errors: Unavailable (the address cannot be bound; the message names it),
+// those of CheckSecurity and CheckTlsFiles.
 absl::StatusOr<std::unique_ptr<Link>> MakeGrpcLink(
     const GrpcLinkOptions& options, FrameSink& sink);
 

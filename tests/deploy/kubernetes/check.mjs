@@ -10,6 +10,7 @@ import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { checkReferences, checkSecurity, podsOf } from "./documents.mjs";
+import { checkTlsComponent } from "./tls.mjs";
 import { mistakes } from "./mistakes.mjs";
 
 const [source, work, terse] = process.argv.slice(2).map((p) => resolve(p));
@@ -50,7 +51,7 @@ const kModels = {
   "monitoring.coreos.com/v1/PodMonitor": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor",
   "monitoring.coreos.com/v1/ServiceMonitor": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor",
 };
-const kOwn = ["JobSet", "ClusterTrainingRuntime", "TrainJob", "MPIJob", "PodGroup"];
+const kOwn = ["Issuer", "Certificate", "JobSet", "ClusterTrainingRuntime", "TrainJob", "MPIJob", "PodGroup"];
 
 const models = new Map();
 for (const [kind, path] of Object.entries(kModels)) {
@@ -103,6 +104,16 @@ function checkFields(sets) {
   return found;
 }
 
+// Certificates, in place of those in the cluster.
+const kTlsFolder = "/etc/terse-tls";
+function tlsFiles() {
+  const folder = join(work, "tls");
+  if (existsSync(join(folder, "tls.crt"))) return folder;
+  const made = run(terse, ["tls", folder, "--days", "3650"]);
+  if (made.status !== 0) throw new Error(made.stderr);
+  return folder;
+}
+
 // Every container's command line, as `terse run --dry-run` takes it.
 const tried = new Map();
 function checkFlags(documents) {
@@ -125,6 +136,9 @@ function checkFlags(documents) {
       const environment = first > 0
         ? { OMPI_COMM_WORLD_RANK: "0", OMPI_COMM_WORLD_SIZE: args[args.indexOf("-np") + 1] }
         : {};
+      for (const { name, value } of container.env ?? []) {
+        if (value) environment[name] = value.replace(kTlsFolder, tlsFiles());
+      }
       const key = JSON.stringify([given, environment, job.data["job.yaml"]]);
       if (!tried.has(key)) {
         const out = run(terse, [...given, "--dry-run"], { cwd: work, timeout: 20000,
@@ -201,6 +215,9 @@ function rendered() {
     "--image-prefix", "registry.example/"]);
   if (larger.status !== 0) throw new Error(larger.stderr);
   sets.set("launch-larger", parse(larger.stdout));
+  const encrypted = run(terse, ["launch", "--kubernetes", job, "--tls-secret", "terse-tls"]);
+  if (encrypted.status !== 0) throw new Error(encrypted.stderr);
+  sets.set("launch-encrypted", parse(encrypted.stdout));
   return sets;
 }
 
@@ -231,5 +248,9 @@ for (const m of planted) {
     : checks[m.check](m.documents);
   report(found.length > 0, `mistake ${m.name} is caught by ${m.check}` +
     (found.length ? `: ${String(found[0]).split("\n")[0].slice(0, 110)}` : ""));
+}
+for (const [kind, found] of checkTlsComponent(join(source, "deploy/kubernetes"), yaml)) {
+  report(found.length === 0, `components/tls of ${kind}`);
+  for (const text of found) console.log("       " + text);
 }
 process.exit(bad ? 1 : 0);

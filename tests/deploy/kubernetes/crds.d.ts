@@ -102,3 +102,27 @@ export interface PodGroup {
   spec: { minMember: number; queue?: string; priorityClassName?: string;
     minResources?: Record<string, string> };
 }
+
+// cert-manager.io/v1
+export interface Issuer {
+  apiVersion: "cert-manager.io/v1";
+  kind: "Issuer";
+  metadata: Metadata;
+  spec: { selfSigned: Record<string, never> } | { ca: { secretName: string } };
+}
+export interface Certificate {
+  apiVersion: "cert-manager.io/v1";
+  kind: "Certificate";
+  metadata: Metadata;
+  spec: {
+    secretName: string;
+    isCA?: boolean;
+    commonName?: string;
+    duration?: string;
+    renewBefore?: string;
+    privateKey?: { algorithm?: "RSA" | "ECDSA" | "Ed25519"; size?: number; rotationPolicy?: "Never" | "Always" };
+    usages?: ("digital signature" | "server auth" | "client auth" | "cert sign")[];
+    dnsNames?: string[];
+    issuerRef: { name: string; kind?: "Issuer" | "ClusterIssuer" };
+  };
+}

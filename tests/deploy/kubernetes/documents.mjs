@@ -174,6 +174,22 @@ function checkSelector(d, documents, pods, found) {
   }
 }
 
+// A role says how its connections are protected; with TLS it has the files, and
+// is probed by HTTPS.
+export function checkTls(pod, container, want) {
+  const value = (name) => container.env?.find((e) => e.name === name)?.value;
+  const folder = value("TERSE_TLS");
+  want(Boolean(folder) !== Boolean(value("TERSE_INSECURE")),
+    "has neither or both of TERSE_TLS and TERSE_INSECURE");
+  const mount = (container.volumeMounts ?? []).find((m) => m.mountPath === folder);
+  const volume = (pod.template.spec.volumes ?? []).find((v) => v.name === mount?.name);
+  want(!folder || volume?.secret, "mounts no Secret at TERSE_TLS");
+  for (const probe of ["startupProbe", "livenessProbe", "readinessProbe"]) {
+    want((container[probe]?.httpGet?.scheme === "HTTPS") === Boolean(folder),
+      `${probe} does not speak as the port does`);
+  }
+}
+
 // The pod security standard `restricted`, and what a good pod has beside it.
 export function checkSecurity(documents) {
   const found = [];
@@ -200,6 +216,7 @@ export function checkSecurity(documents) {
         `image ${container.image} has no fixed tag`);
       if ((container.args ?? [])[0] === "run") {
         want(container.livenessProbe && container.readinessProbe, "has no probes");
+        checkTls(pod, container, want);
       }
     }
   }

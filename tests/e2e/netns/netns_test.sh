@@ -42,10 +42,12 @@ weights() { grep -o '"weights_sha256": "[0-9a-f]*"' "$1"; }
 "$bin/terse" train job.yaml --transport memory --run-dir memory >/dev/null 2>&1
 expected=$(weights memory/report.json)
 
+# Between hosts plaintext is not for nothing.
+"$bin/terse" tls tls
 for rate in 100mbit 1gbit; do
   "$here/hosts.sh" up "$prefix" "$subnet" 3 "$rate"
   timeout 300 "$bin/terse" launch job.yaml --hostfile hosts --agent ./agent \
-    --run-dir "grpc-$rate"
+    --tls tls --run-dir "grpc-$rate"
   [[ $(weights "grpc-$rate/report.json") == "$expected" ]]
   echo "gRPC at $rate: ok"
   if "$bin/terse-server" --help | grep -q mpi && command -v mpirun >/dev/null; then

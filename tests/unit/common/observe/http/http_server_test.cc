@@ -5,7 +5,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "common/base/status.h"
+#include "common/transport/security/certificates.h"
 #include "gtest/gtest.h"
 
 namespace terse {
@@ -110,6 +113,43 @@ TEST_F(HttpServerTest, ATakenAddressIsNamed) {
   ASSERT_FALSE(second.ok());
   EXPECT_NE(second.status().message().find(server_->address()),
             std::string::npos);
+}
+
+// HTTPS: the client asks for a certificate of its authority, by any name.
+TEST(HttpServerTlsTest, OnlyTheJobsServerIsAsked) {
+  const std::string folder =
+      testing::TempDir() + "/terse-https-" + std::to_string(getpid());
+  for (const char* name : {"/job", "/other"}) {
+    ASSERT_TRUE(MakeCertificates(folder + name, absl::Hours(1)).ok());
+  }
+  HttpServerOptions options;
+  options.listen = "127.0.0.1:0";
+  options.security.tls_directory = folder + "/job";
+  const auto server = *HttpServer::Start(std::move(options));
+  EXPECT_EQ(server->url(), "https://" + server->address());
+  const auto get = [&](const TransportSecurity& security) {
+    return HttpGet(server->address(), "/healthz", "", security);
+  };
+  EXPECT_EQ(get({.tls_directory = folder + "/job"}).value_or(""), "ok\n");
+  EXPECT_EQ(ExitCodeOf(get({.tls_directory = folder + "/other"}).status()),
+            ExitCode::kPeerNeverCame);
+  EXPECT_FALSE(get({}).ok());
+  // A renewed certificate is shown at once.
+  std::filesystem::copy(folder + "/other", folder + "/job",
+                        std::filesystem::copy_options::overwrite_existing |
+                            std::filesystem::copy_options::recursive);
+  const auto renewed = get({.tls_directory = folder + "/other"});
+  EXPECT_EQ(renewed.value_or(std::string(renewed.status().message())), "ok\n");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(HttpServerErrorTest, PlaintextIsForThisMachine) {
+  HttpServerOptions options;
+  options.listen = "0.0.0.0:0";
+  EXPECT_EQ(ExitCodeOf(HttpServer::Start(std::move(options)).status()),
+            ExitCode::kNotAllowed);
+  EXPECT_EQ(ExitCodeOf(HttpGet("node-a:9100", "/", "secret").status()),
+            ExitCode::kNotAllowed);
 }
 
 TEST(HttpServerErrorTest, WhatIsNoAddressIsTheCommandLinesFault) {
