@@ -48,6 +48,26 @@ size_t UniformCodesKernel(const float* HWY_RESTRICT weights, size_t count,
   return i;
 }
 
+size_t CenteredCodesKernel(const float* HWY_RESTRICT weights, size_t count,
+                           float scale, int top, uint8_t* HWY_RESTRICT codes) {
+  const Floats d;
+  const V zero = hn::Zero(d), one = hn::Set(d, 1.0f), half = hn::Set(d, 0.5f);
+  const V steps = hn::Set(d, static_cast<float>(top));
+  const V divisor = hn::Set(d, scale), rounding = hn::Set(d, 0x1p23f);
+  size_t i = 0;
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+    V unit = half;
+    if (scale > 0) {
+      unit = hn::Add(hn::Div(hn::LoadU(d, weights + i), divisor), half);
+    }
+    unit = hn::IfThenElse(hn::Gt(unit, zero), unit, zero);  // NaN too.
+    unit = hn::IfThenElse(hn::Lt(unit, one), unit, one);
+    StoreCodes(hn::Sub(hn::Add(hn::Mul(unit, steps), rounding), rounding),
+               codes + i);
+  }
+  return i;
+}
+
 size_t PiecewiseCodesKernel(const float* HWY_RESTRICT weights, size_t count,
                             const PiecewiseGrid& grid,
                             uint8_t* HWY_RESTRICT codes) {
@@ -128,6 +148,7 @@ HWY_AFTER_NAMESPACE();
 namespace terse {
 
 HWY_EXPORT(UniformCodesKernel);
+HWY_EXPORT(CenteredCodesKernel);
 HWY_EXPORT(PiecewiseCodesKernel);
 HWY_EXPORT(ThresholdTritsKernel);
 HWY_EXPORT(PutScalesKernel);
@@ -141,6 +162,16 @@ void UniformCodes(const float* weights, size_t count, float scale, int top,
                                 weights, count, scale, top, codes);
   reference::UniformCodes(weights + done, count - done, scale, top,
                           codes + done);
+}
+
+void CenteredCodes(const float* weights, size_t count, float scale, int top,
+                   uint8_t* codes) {
+  const size_t done = ScalarKernelsForced()
+                          ? 0
+                          : HWY_DYNAMIC_DISPATCH(CenteredCodesKernel)(
+                                weights, count, scale, top, codes);
+  reference::CenteredCodes(weights + done, count - done, scale, top,
+                           codes + done);
 }
 
 void PiecewiseCodes(const float* weights, size_t count,

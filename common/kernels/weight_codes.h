@@ -14,6 +14,12 @@ namespace terse {
 void UniformCodes(const float* weights, size_t count, float scale, int top,
                   uint8_t* codes);
 
+// codes[i] = clip(weights[i] / scale + 1/2, 0, 1) * top, rounded half to even;
+// NaN gives 0, any weight the middle where the scale is 0. Requires: 0 <= top
+// <= 255.
+void CenteredCodes(const float* weights, size_t count, float scale, int top,
+                   uint8_t* codes);
+
 // A grid with steps of one size inside a breakpoint and of another beyond.
 struct PiecewiseGrid {
   float breakpoint = 0;
@@ -45,6 +51,8 @@ namespace reference {
 
 void UniformCodes(const float* weights, size_t count, float scale, int top,
                   uint8_t* codes);
+void CenteredCodes(const float* weights, size_t count, float scale, int top,
+                   uint8_t* codes);
 void PiecewiseCodes(const float* weights, size_t count,
                     const PiecewiseGrid& grid, uint8_t* codes);
 void ThresholdTrits(const float* weights, size_t count, float threshold,

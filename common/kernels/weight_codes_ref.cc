@@ -23,6 +23,18 @@ void UniformCodes(const float* weights, size_t count, float scale, int top,
   }
 }
 
+void CenteredCodes(const float* weights, size_t count, float scale, int top,
+                   uint8_t* codes) {
+  for (size_t i = 0; i < count; ++i) {
+    float unit = (scale > 0 ? weights[i] / scale : 0.0f) + 0.5f;
+    unit = unit > 0 ? unit : 0;  // NaN too.
+    unit = unit < 1 ? unit : 1;
+    // Adding 2^23 leaves no place for a fraction: the sum rounds half to even.
+    const float code = (unit * static_cast<float>(top) + 0x1p23f) - 0x1p23f;
+    codes[i] = static_cast<uint8_t>(code);
+  }
+}
+
 void PiecewiseCodes(const float* weights, size_t count,
                     const PiecewiseGrid& grid, uint8_t* codes) {
   for (size_t i = 0; i < count; ++i) {

@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/kernels/pack_bits.h"
+#include "common/kernels/weight_codes.h"
 #include "common/quantize/stats.h"
 #include "common/quantize/straight_through.h"
-#include "common/quantize/uniform_step.h"
 #include "common/quantize/wire.h"
 
 namespace terse {
@@ -44,8 +44,9 @@ class UniformMethod {
         fixed_max_ > 0 ? fixed_max_ : static_cast<float>(stats.max_abs);
     return max / static_cast<float>(top_);
   }
-  uint8_t Code(float weight, float scale) const {
-    return static_cast<uint8_t>(UniformStep(weight, scale, top_) + top_);
+  void Codes(std::span<const float> weights, float scale,
+             uint8_t* codes) const {
+    UniformCodes(weights.data(), weights.size(), scale, top_, codes);
   }
   float Level(int code) const { return static_cast<float>(code - top_); }
 
@@ -74,8 +75,9 @@ class FlexpointMethod : public RangeOfWeights {
     const bool power = std::frexp(least, &exponent) == 0.5;
     return std::ldexp(1.0f, power ? exponent - 1 : exponent);
   }
-  uint8_t Code(float weight, float scale) const {
-    return static_cast<uint8_t>(UniformStep(weight, scale, top_) + top_);
+  void Codes(std::span<const float> weights, float scale,
+             uint8_t* codes) const {
+    UniformCodes(weights.data(), weights.size(), scale, top_, codes);
   }
   float Level(int code) const { return static_cast<float>(code - top_); }
 
@@ -87,7 +89,13 @@ class FlexpointMethod : public RangeOfWeights {
 class LogarithmicMethod : public RangeOfWeights {
  public:
   explicit LogarithmicMethod(int bits)
-      : bits_(bits), top_((1 << (bits - 1)) - 1) {}
+      : bits_(bits), top_((1 << (bits - 1)) - 1) {
+    for (int q = -top_; q <= top_; ++q) {
+      const int digits = std::bit_width(static_cast<unsigned>(std::abs(q)));
+      leading_[q + top_] =
+          static_cast<uint8_t>(bits_ - 1 + (q < 0 ? -digits : digits));
+    }
+  }
   std::string Describe() const {
     return absl::StrCat("logarithmic:bits=", bits_);
   }
@@ -97,10 +105,10 @@ class LogarithmicMethod : public RangeOfWeights {
     return static_cast<float>(stats.max_abs) / static_cast<float>(top_);
   }
   // The middle code is zero; from there outwards 1, 2, 4 ...
-  uint8_t Code(float weight, float scale) const {
-    const int q = UniformStep(weight, scale, top_);
-    const int digits = std::bit_width(static_cast<unsigned>(std::abs(q)));
-    return static_cast<uint8_t>(bits_ - 1 + (q < 0 ? -digits : digits));
+  void Codes(std::span<const float> weights, float scale,
+             uint8_t* codes) const {
+    UniformCodes(weights.data(), weights.size(), scale, top_, codes);
+    for (size_t i = 0; i < weights.size(); ++i) codes[i] = leading_[codes[i]];
   }
   float Level(int code) const {
     const int digits = code - (bits_ - 1);
@@ -112,6 +120,7 @@ class LogarithmicMethod : public RangeOfWeights {
  private:
   int bits_;
   int top_;
+  uint8_t leading_[255] = {};  // By uniform code: the code of its leading one.
 };
 
 class BalancedMethod : public RangeOfWeights {
@@ -128,13 +137,9 @@ class BalancedMethod : public RangeOfWeights {
     return from_max_ ? 2.0f * static_cast<float>(stats.max_abs)
                      : 2.5f * MeanAbsolute(stats);
   }
-  uint8_t Code(float weight, float scale) const {
-    float unit = (scale > 0 ? weight / scale : 0.0f) + 0.5f;
-    unit = unit > 0 ? unit : 0;  // NaN too.
-    unit = unit < 1 ? unit : 1;
-    // Adding 2^23 leaves no place for a fraction: the sum rounds half to even.
-    const float code = (unit * static_cast<float>(top_) + 0x1p23f) - 0x1p23f;
-    return static_cast<uint8_t>(code);
+  void Codes(std::span<const float> weights, float scale,
+             uint8_t* codes) const {
+    CenteredCodes(weights.data(), weights.size(), scale, top_, codes);
   }
   float Level(int code) const {
     return static_cast<float>(2 * code - top_) / static_cast<float>(2 * top_);
@@ -163,10 +168,13 @@ class MedianMethod : public BalancedMethod {
     AddMedians(weights, wire_bits(), 0, medians);
     return medians;
   }
-  uint8_t Code(float weight, const std::vector<float>& medians) const {
-    return static_cast<uint8_t>(
-        std::upper_bound(medians.begin(), medians.end(), weight) -
-        medians.begin());
+  static void Codes(std::span<const float> weights,
+                    const std::vector<float>& medians, uint8_t* codes) {
+    for (const float weight : weights) {
+      *codes++ = static_cast<uint8_t>(
+          std::upper_bound(medians.begin(), medians.end(), weight) -
+          medians.begin());
+    }
   }
 
  private:
@@ -232,9 +240,7 @@ class Scaled final : public StraightThrough {
     uint8_t codes[kChunk];
     for (size_t i = 0; i < shadow.size(); i += kChunk) {
       const size_t here = std::min(kChunk, shadow.size() - i);
-      for (size_t k = 0; k < here; ++k) {
-        codes[k] = method_.Code(shadow[i + k], by);
-      }
+      method_.Codes(shadow.subspan(i, here), by, codes);
       PackBits(codes, here, bits, packed + i / 8 * bits);
     }
   }

@@ -53,6 +53,14 @@ TEST(WeightCodesTest, EqualTheReferenceOnEveryTarget) {
                                 expected.data());
         ASSERT_EQ(codes.Copy(), expected);
       }
+      for (const int top : {1, 3, 255}) {
+        Misaligned<uint8_t> codes(size, offset);
+        std::vector<uint8_t> expected(size);
+        CenteredCodes(source.data(), size, scale, top, codes.data());
+        reference::CenteredCodes(weights.data(), size, scale, top,
+                                 expected.data());
+        ASSERT_EQ(codes.Copy(), expected);
+      }
     }
     for (const PiecewiseGrid& grid : grids) {
       Misaligned<uint8_t> codes(size, offset);
@@ -91,6 +99,13 @@ TEST(WeightCodesTest, TheReferenceIsTheFormula) {
   EXPECT_TRUE(std::equal(codes, codes + 8, expected));
   reference::UniformCodes(weights, 8, 0, 3, codes);
   EXPECT_TRUE(std::all_of(codes, codes + 8, [](uint8_t c) { return c == 3; }));
+
+  // (w / 4 + 1/2) * 4: -2 is 0, -0.5 is 1.5 and goes to the even 2, 9 the last.
+  reference::CenteredCodes(weights, 8, 4, 4, codes);
+  const uint8_t centered[] = {0, 2, 2, 2, 2, 3, 4, 0};
+  EXPECT_TRUE(std::equal(codes, codes + 8, centered));
+  reference::CenteredCodes(weights, 7, 0, 4, codes);
+  EXPECT_TRUE(std::all_of(codes, codes + 7, [](uint8_t c) { return c == 2; }));
 }
 
 }  // namespace
