@@ -36,8 +36,7 @@ absl::Status SpecBuilder::Add(const Layer& layer, const std::string& path,
                               const Layer* next) {
   if (layer.has_residual()) return AddResidual(layer.residual(), path);
   Start(path, value_);
-  const bool bias = next == nullptr || !next->has_batch_norm();
-  TERSE_RETURN_IF_ERROR(AddKind(layer, bias));
+  TERSE_RETURN_IF_ERROR(AddKind(layer, next));
   TERSE_RETURN_IF_ERROR(Scale(layer));
   return Finish();
 }
@@ -147,7 +146,7 @@ absl::Status SpecBuilder::AddShortcut(const Shape& to, bool pad, uint32_t input,
       AddConv(conv, /*bias=*/false, "shortcut", counters_.shortcuts));
   TERSE_RETURN_IF_ERROR(Finish());
   Start(path, value_);
-  TERSE_RETURN_IF_ERROR(AddBatchNorm(BatchNorm()));
+  TERSE_RETURN_IF_ERROR(AddBatchNorm(BatchNorm(), /*next=*/nullptr));
   return Finish();
 }
 
@@ -164,14 +163,15 @@ absl::StatusOr<uint32_t> SpecBuilder::ShortcutStride(const Shape& to) const {
                             ShapeText(to)));
 }
 
-absl::Status SpecBuilder::AddKind(const Layer& layer, bool bias) {
+absl::Status SpecBuilder::AddKind(const Layer& layer, const Layer* next) {
+  const bool bias = next == nullptr || !next->has_batch_norm();
   switch (layer.kind_case()) {
     case Layer::kConv:
       return AddConv(layer.conv(), bias, "conv", counters_.convolutions);
     case Layer::kLinear:
       return AddLinear(layer.linear(), bias);
     case Layer::kBatchNorm:
-      return AddBatchNorm(layer.batch_norm());
+      return AddBatchNorm(layer.batch_norm(), next);
     case Layer::kActivation:
       AddActivation(layer.activation());
       return absl::OkStatus();
@@ -247,7 +247,8 @@ absl::Status SpecBuilder::AddLinear(const Linear& linear, bool bias) {
   return CheckMultiplyAdds();
 }
 
-absl::Status SpecBuilder::AddBatchNorm(const BatchNorm& options) {
+absl::Status SpecBuilder::AddBatchNorm(const BatchNorm& options,
+                                       const Layer* next) {
   Name(LayerSpec::Kind::kBatchNorm, "bn", counters_.batch_norms);
   if (shape_.size() == 2) {
     return Error("a sequence takes layer_norm in place of batch_norm");
@@ -257,8 +258,17 @@ absl::Status SpecBuilder::AddBatchNorm(const BatchNorm& options) {
   layer_.output = shape_;
   const Shape shape = {shape_[0]};
   using Role = TensorSpec::Role;
-  layer_.weight = AddTensor("weight", shape, Role::kParameter, 1);
-  layer_.bias = AddTensor("bias", shape, Role::kParameter, 0);
+  // HWGQ's levels fit what has mean 0 and variance 1: its paper's batch norm
+  // has neither scale nor shift.
+  const std::string next_activation =
+      absl::StrCat("act", counters_.activations + 1);
+  const bool feeds_hwgq = next != nullptr && next->has_activation() &&
+                          ActivationsOf(quantize_, next_activation).kind() ==
+                              ActivationQuantization::HWGQ;
+  if (!feeds_hwgq) {
+    layer_.weight = AddTensor("weight", shape, Role::kParameter, 1);
+    layer_.bias = AddTensor("bias", shape, Role::kParameter, 0);
+  }
   layer_.running_mean = AddTensor("running_mean", shape, Role::kBuffer, 0);
   layer_.running_var = AddTensor("running_var", shape, Role::kBuffer, 1);
   return absl::OkStatus();

@@ -90,12 +90,12 @@ class SpecBuilder {
   absl::StatusOr<uint32_t> ShortcutStride(const Shape& to) const;
 
   // What `layer` is; each sets the rest of layer_ and adds its tensors.
-  absl::Status AddKind(const Layer& layer, bool bias);
+  absl::Status AddKind(const Layer& layer, const Layer* next);
   void AddActivation(const Activation& activation);
   absl::Status AddConv(const Conv& conv, bool bias, const char* prefix,
                        int& counter);
   absl::Status AddLinear(const Linear& linear, bool bias);
-  absl::Status AddBatchNorm(const BatchNorm& options);
+  absl::Status AddBatchNorm(const BatchNorm& options, const Layer* next);
   absl::Status AddPool(const Pool& pool, LayerSpec::Kind kind);
 
   // The layers of text, in sequence_layers.cc.

@@ -99,14 +99,17 @@ void AddColumns(const float* source, int64_t rows, int64_t columns,
 
 struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
   static Variable forward(AutogradContext* context, const Variable& input,
-                          const Variable& scale, const Variable& shift,
+                          const c10::optional<Variable>& scale,
+                          const c10::optional<Variable>& shift,
                           float* running_mean, float* running_var,
                           double momentum, double epsilon) {
     const at::Tensor x = input.contiguous();
     const int64_t rows = x.size(0);
     const int64_t columns = x.size(1);
     at::Tensor normal = at::empty_like(x);
-    at::Tensor inverse_sigma = at::empty_like(scale);
+    const at::Tensor gammas = scale ? *scale : at::ones({columns}, x.options());
+    const at::Tensor betas = shift ? *shift : at::zeros({columns}, x.options());
+    at::Tensor inverse_sigma = at::empty_like(gammas);
     const float* from = x.data_ptr<float>();
     float* to = normal.data_ptr<float>();
     float* inverse = inverse_sigma.data_ptr<float>();
@@ -135,8 +138,8 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
     }
     at::Tensor result = at::empty_like(x);
     float* out = result.data_ptr<float>();
-    const float* gamma = scale.data_ptr<float>();
-    const float* beta = shift.data_ptr<float>();
+    const float* gamma = gammas.data_ptr<float>();
+    const float* beta = betas.data_ptr<float>();
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < columns; ++c) {
         const int64_t i = r * columns + c;
@@ -144,7 +147,8 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
         out[i] = to[i] * gamma[c] + beta[c];
       }
     }
-    context->save_for_backward({normal, inverse_sigma, scale});
+    context->save_for_backward({normal, inverse_sigma, gammas});
+    context->saved_data["affine"] = scale.has_value();
     return result;
   }
 
@@ -161,12 +165,15 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
     std::vector<double> scale_sums(width);
     AddColumns(from, rows, columns, shift_sums.data());
     AddColumnProducts(from, normal, rows, columns, scale_sums.data());
-    at::Tensor scale_gradient = at::empty_like(saved[1]);
-    at::Tensor shift_gradient = at::empty_like(saved[1]);
-    std::copy(scale_sums.begin(), scale_sums.end(),
-              scale_gradient.data_ptr<float>());
-    std::copy(shift_sums.begin(), shift_sums.end(),
-              shift_gradient.data_ptr<float>());
+    Variable scale_gradient, shift_gradient;
+    if (context->saved_data["affine"].toBool()) {
+      scale_gradient = at::empty_like(saved[1]);
+      shift_gradient = at::empty_like(saved[1]);
+      std::copy(scale_sums.begin(), scale_sums.end(),
+                scale_gradient.data_ptr<float>());
+      std::copy(shift_sums.begin(), shift_sums.end(),
+                shift_gradient.data_ptr<float>());
+    }
     Variable x_gradient;
     if (context->needs_input_grad(0)) {
       x_gradient = at::empty_like(upstream);
@@ -211,11 +218,13 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
   return LinearFunction::apply(x, weight, bias, weight_gradient, on_rows);
 }
 
-at::Tensor BatchNormRows(const at::Tensor& x, const at::Tensor& scale,
-                         const at::Tensor& shift, at::Tensor running_mean,
-                         at::Tensor running_var, double momentum,
-                         double epsilon) {
+at::Tensor BatchNormRows(const at::Tensor& x,
+                         const c10::optional<at::Tensor>& scale,
+                         const c10::optional<at::Tensor>& shift,
+                         at::Tensor running_mean, at::Tensor running_var,
+                         double momentum, double epsilon) {
   TERSE_CHECK(x.dim() == 2 && x.size(0) >= 2);
+  TERSE_CHECK(scale.has_value() == shift.has_value());
   return BatchNormFunction::apply(
       x, scale, shift, running_mean.data_ptr<float>(),
       running_var.data_ptr<float>(), momentum, epsilon);

@@ -26,11 +26,13 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
 
 // Batch norm of samples x channels on the batch's own statistics, as
 // at::batch_norm in training, which takes the columns one by one. Updates the
-// running statistics in place. Requires: two samples at least.
-at::Tensor BatchNormRows(const at::Tensor& x, const at::Tensor& scale,
-                         const at::Tensor& shift, at::Tensor running_mean,
-                         at::Tensor running_var, double momentum,
-                         double epsilon);
+// running statistics in place. Requires: two samples at least; scale and shift
+// both or neither.
+at::Tensor BatchNormRows(const at::Tensor& x,
+                         const c10::optional<at::Tensor>& scale,
+                         const c10::optional<at::Tensor>& shift,
+                         at::Tensor running_mean, at::Tensor running_var,
+                         double momentum, double epsilon);
 
 }  // namespace terse
 

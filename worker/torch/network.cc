@@ -199,8 +199,8 @@ at::Tensor Network::Scaled(const LayerSpec& layer, const at::Tensor& product,
 
 at::Tensor Network::TrainingBatchNorm(const LayerSpec& layer,
                                       const at::Tensor& x) {
-  const at::Tensor& scale = tensors_[*layer.weight];
-  const at::Tensor& shift = tensors_[*layer.bias];
+  const c10::optional<at::Tensor> scale = IfAny(layer.weight);
+  const c10::optional<at::Tensor> shift = IfAny(layer.bias);
   at::Tensor& running_mean = tensors_[*layer.running_mean];
   at::Tensor& running_var = tensors_[*layer.running_var];
   if (x.dim() == 2 && x.is_cpu()) {
@@ -226,7 +226,7 @@ at::Tensor Network::Layer(const LayerSpec& layer, const Values& values) const {
           layer, Unrows(at::linear(Rows(x), tensors_[*layer.weight], bias), x),
           values);
     case LayerSpec::Kind::kBatchNorm:
-      return at::batch_norm(x, tensors_[*layer.weight], tensors_[*layer.bias],
+      return at::batch_norm(x, IfAny(layer.weight), IfAny(layer.bias),
                             tensors_[*layer.running_mean],
                             tensors_[*layer.running_var],
                             /*training=*/false, layer.momentum, layer.epsilon,

@@ -115,6 +115,28 @@ TEST(ModelSpecTest, BatchNormTensorsHaveTheirRolesAndValues) {
   EXPECT_EQ(spec.tensors[*layer.running_var].shape, (Shape{4}));
 }
 
+TEST(ModelSpecTest, BatchNormInFrontOfHwgqHasNoScaleAndShift) {
+  const auto has_affine = [](const std::string& layers) {
+    Job job = JobOfLayers(layers, "[3, 8, 8]");
+    auto* quantize = job.mutable_quantize();
+    quantize->mutable_activations()->set_kind(ActivationQuantization::HWGQ);
+    auto* rule = quantize->add_activation_rules();
+    rule->set_match("act2");
+    rule->mutable_activations()->set_kind(ActivationQuantization::DOREFA);
+    std::string text;
+    for (const LayerSpec& layer : SpecOf(job).layers) {
+      if (layer.kind != LayerSpec::Kind::kBatchNorm) continue;
+      EXPECT_EQ(layer.weight.has_value(), layer.bias.has_value());
+      text += layer.weight.has_value() ? 'y' : 'n';
+    }
+    return text;
+  };
+  EXPECT_EQ(has_affine("[batch_norm, activation, batch_norm, activation, "
+                       "batch_norm, max_pool, activation, linear: 10, "
+                       "batch_norm]"),
+            "nyyy");
+}
+
 TEST(ModelSpecTest, ConvolutionsKnowTheirSizes) {
   const ModelSpec spec = SpecOf(JobOfLayers(
       "[conv: {filters: 8, kernel: 5, stride: 2, padding: 1, bias: false}, "

@@ -36,6 +36,27 @@ TEST(BatchNormRows, AgreesWithTorch) {
   }
 }
 
+TEST(BatchNormRows, WithoutAffineIsThatOfScaleOneAndShiftZero) {
+  const auto values = [](double factor, at::IntArrayRef sizes) {
+    return at::sin(at::arange(12, at::TensorOptions(at::kFloat)).mul(factor))
+        .reshape(sizes);
+  };
+  std::vector<at::Tensor> results;
+  for (const bool affine : {false, true}) {
+    const auto optional = [affine](float value) {
+      return affine ? c10::optional<at::Tensor>(at::full({3}, value))
+                    : c10::nullopt;
+    };
+    at::Tensor x = values(0.7, {4, 3}).set_requires_grad(true);
+    const at::Tensor y = BatchNormRows(
+        x, optional(1), optional(0), at::zeros({3}), at::ones({3}), 0.1, 1e-4);
+    y.backward(values(1.3, {4, 3}));
+    results.insert(results.end(), {y.detach(), x.grad()});
+  }
+  EXPECT_TRUE(at::equal(results[0], results[2]));
+  EXPECT_TRUE(at::equal(results[1], results[3]));
+}
+
 TEST(Linear, AgreesWithTorchAndUsesTheGivenMemory) {
   for (const bool has_bias : {false, true}) {
     at::Tensor x = at::sin(at::arange(15, at::TensorOptions(at::kFloat)))
