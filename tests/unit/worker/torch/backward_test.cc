@@ -235,6 +235,25 @@ TEST(QuantizeGradient, HasNoBias) {
   }
 }
 
+// As in a network: each layer's gradient is rounded again, from what the
+// rounded one of the layer behind it gives.
+TEST(QuantizeGradient, HiddenLayersTakeTheRoundedGradientsOfThoseBehind) {
+  at::Tensor x = Random({6, 9}, 1).set_requires_grad(true);
+  at::Tensor first = Random({20, 9}, 2).set_requires_grad(true);
+  at::Tensor second = Random({10, 20}, 3).set_requires_grad(true);
+  const at::Tensor upstream = Random({6, 10}, 4);
+  const at::Tensor y = QuantizeGradient(at::linear(x, first), 3, 11);
+  const at::Tensor hidden = at::relu(y);
+  QuantizeGradient(at::linear(hidden, second), 2, 12).backward(upstream);
+
+  const at::Tensor behind = Quantized(upstream, 2, 12);
+  const at::Tensor active = at::mm(behind, second).mul(y.gt(0)).detach();
+  const at::Tensor front = Quantized(active, 3, 11);
+  EXPECT_TRUE(at::allclose(second.grad(), at::mm(behind.t(), hidden)));
+  EXPECT_TRUE(at::allclose(first.grad(), at::mm(front.t(), x)));
+  EXPECT_TRUE(at::allclose(x.grad(), at::mm(front, first)));
+}
+
 TEST(QuantizeGradient, ASampleOfZerosStaysZeros) {
   at::Tensor gradient = Random({2, 5}, 3);
   gradient[0].zero_();
