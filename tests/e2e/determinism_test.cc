@@ -96,6 +96,40 @@ TEST_F(ByHand, RolesMayStartInAnyOrder) {
   EXPECT_EQ(Run({"server 0", "worker 1", "worker 0", "server 1"}), expected);
 }
 
+// Who has the token, too, can only be one of the ranks that are free.
+TEST_F(ByHand, ASecondClaimOfARankIsRefused) {
+  const std::string expected = Essence(Train({"--transport", "memory"}));
+  CommandOptions options = Options();
+  options.environment = {{"TERSE_TOKEN", "by-hand"}};
+  Command server("terse-server",
+                 {"--job", "job.yaml", "--port-file", "port", "--run-dir", ".",
+                  "--report", "report.json"},
+                 options);
+  std::string address = WaitForText(directory_ / "port");
+  ASSERT_FALSE(address.empty());
+  address.pop_back();
+  const auto worker = [&](const char* rank) {
+    return std::make_unique<Command>(
+        "terse-worker",
+        std::vector<std::string>{"--coordinator", address, "--rank", rank},
+        options);
+  };
+  const auto first = worker("0");
+  ASSERT_TRUE(WaitForEvent(directory_ / "metrics.jsonl", "joined"));
+  const CommandResult second = worker("0")->Wait();
+  EXPECT_NE(second.exit_code, 0);
+  EXPECT_THAT(second.err, HasSubstr("worker 0 has joined already"));
+  const CommandResult beyond = worker("7")->Wait();
+  EXPECT_NE(beyond.exit_code, 0);
+  EXPECT_THAT(beyond.err, HasSubstr("worker 7 of a job with 2 workers"));
+  EXPECT_EQ(worker("1")->Wait().exit_code, 0);
+  EXPECT_EQ(first->Wait().exit_code, 0);
+  EXPECT_EQ(server.Wait().exit_code, 0);
+  EXPECT_EQ(
+      Essence(nlohmann::json::parse(ReadText(directory_ / "report.json"))),
+      expected);
+}
+
 TEST_F(ByHand, AWorkerWithTheWrongTokenIsNotAdmitted) {
   CommandOptions options = Options();
   options.environment = {{"TERSE_TOKEN", "right"}};

@@ -14,8 +14,9 @@
 
 namespace terse {
 
-// A message holds chunk_bytes; more than this is no message of ours.
-inline constexpr size_t kMessageBytesMax = size_t{64} << 20;
+// A message holds chunk_bytes; more than this is no message of ours. It is what
+// a stranger can make gRPC gather before the first byte is looked at.
+inline constexpr size_t kMessageBytesMax = size_t{4} << 20;
 
 // A connection of its own, however many channels have the same address.
 std::shared_ptr<grpc::Channel> MakeChannel(

@@ -99,6 +99,12 @@ void GrpcConnection::CutOff() {
   if (stream_ != nullptr) stream_->Cancel();
 }
 
+void GrpcConnection::FailUnheard(absl::Duration waited) {
+  if (heard_) return;
+  Fail(absl::DeadlineExceededError(absl::StrCat(
+      name_, " has sent no frame within ", absl::FormatDuration(waited))));
+}
+
 void GrpcConnection::OnStarted(std::shared_ptr<GrpcStream> stream) {
   {
     MutexLock lock(mutex_);
@@ -156,6 +162,7 @@ absl::Status GrpcConnection::Deliver(Frame frame) {
     if (closed_ || silent_ || !failure_.ok()) return absl::OkStatus();
     delivering_ = true;
   }
+  heard_ = true;
   core_->counters.frames_received += 1;
   absl::Status status;
   {

@@ -104,6 +104,8 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
 
   // The peer does not take the end.
   void CutOff();
+  // Whoever connects has something to say: fails unless a whole frame has come.
+  void FailUnheard(absl::Duration waited);
 
   // What streams report. One call to each at a time.
   void OnStarted(std::shared_ptr<GrpcStream> stream);
@@ -138,6 +140,7 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   const PeerId peer_;
   const std::string name_;
   std::atomic<size_t> payload_bytes_max_;
+  std::atomic<bool> heard_{false};
   FrameAssembler assembler_;  // Only OnMessage.
   grpc::ByteBuffer message_;  // Of the write under way.
 

@@ -24,8 +24,9 @@ constexpr size_t kConnectionsMax = kWorkersMax + kServersMax;
 // Turns calls into connections.
 class LinkService final : public grpc::CallbackGenericService {
  public:
-  explicit LinkService(std::shared_ptr<GrpcLinkCore> core)
-      : core_(std::move(core)) {}
+  LinkService(std::shared_ptr<GrpcLinkCore> core,
+              absl::Duration first_frame_timeout)
+      : core_(std::move(core)), first_frame_timeout_(first_frame_timeout) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
@@ -49,11 +50,13 @@ class LinkService final : public grpc::CallbackGenericService {
       }
       core_->connections[peer] = connection;
     }
-    return StartServerStream(std::move(connection), context);
+    return StartServerStream(std::move(connection), context,
+                             first_frame_timeout_);
   }
 
  private:
   const std::shared_ptr<GrpcLinkCore> core_;
+  const absl::Duration first_frame_timeout_;
 };
 
 class GrpcLink final : public Link {
@@ -63,7 +66,7 @@ class GrpcLink final : public Link {
         security_(options.security),
         credentials_(MakeGrpcCredentials(options.security.tls_directory)),
         core_(std::make_shared<GrpcLinkCore>(sink, options.chunk_bytes)),
-        service_(core_) {}
+        service_(core_, options.first_frame_timeout) {}
 
   ~GrpcLink() override {
     // A sink that ended its own link would wait for itself.

@@ -20,6 +20,9 @@ struct GrpcLinkOptions {
   // A peer that does not answer for so long is lost. The default is long enough
   // for an answer behind 7 MB in the socket buffers of a 1 Mbit/s wire.
   absl::Duration peer_timeout = absl::Seconds(80);
+  // Who connects and sends no frame for so long is sent away; strangers would
+  // otherwise fill the server's connections.
+  absl::Duration first_frame_timeout = absl::Seconds(30);
   // Several frames or a part of one travel in a message of about this size. Of
   // 128 KiB to 1 MiB this one moves most (tests/bench/link).
   size_t chunk_bytes = size_t{512} << 10;

@@ -184,8 +184,19 @@ class ServerStream final : public GrpcStream,
     // Tells the client that it has been answered.
     StartSendInitialMetadata();
     StartRead(&incoming_);
-    connection_->OnStarted(std::move(self));
-    connection_->OnConnected();
+    const auto connection = connection_;
+    connection->OnStarted(std::move(self));
+    connection->OnConnected();
+  }
+
+  // Before Start, which may end in the stream's end.
+  void SetFirstFrameTimeout(absl::Duration timeout) {
+    first_frame_alarm_.Set(
+        absl::ToChronoTime(absl::Now() + timeout),
+        [weak = connection_->weak_from_this(), timeout](bool expired) {
+          const auto connection = weak.lock();
+          if (expired && connection) connection->FailUnheard(timeout);
+        });
   }
 
   void Write(const grpc::ByteBuffer* message) override {
@@ -232,6 +243,7 @@ class ServerStream final : public GrpcStream,
   std::shared_ptr<ServerStream> self_;  // Until OnDone.
   grpc::ByteBuffer incoming_;
   grpc::Alarm tell_alarm_;
+  grpc::Alarm first_frame_alarm_;
 };
 
 class RefusedCall final : public grpc::ServerGenericBidiReactor {
@@ -253,9 +265,11 @@ void StartClientStream(std::shared_ptr<GrpcConnection> connection,
 
 grpc::ServerGenericBidiReactor* StartServerStream(
     std::shared_ptr<GrpcConnection> connection,
-    grpc::GenericCallbackServerContext* context) {
+    grpc::GenericCallbackServerContext* context,
+    absl::Duration first_frame_timeout) {
   auto stream = std::make_shared<ServerStream>(std::move(connection), context);
   ServerStream* started = stream.get();
+  started->SetFirstFrameTimeout(first_frame_timeout);
   started->Start(std::move(stream));
   return started;
 }

@@ -22,10 +22,12 @@ void StartClientStream(std::shared_ptr<GrpcConnection> connection,
                        std::shared_ptr<grpc::Channel> channel,
                        absl::Duration timeout);
 
-// Serves `connection` on the call of `context`. gRPC owns the result.
+// Serves `connection` on the call of `context`, which ends if no frame comes
+// for so long. gRPC owns the result.
 grpc::ServerGenericBidiReactor* StartServerStream(
     std::shared_ptr<GrpcConnection> connection,
-    grpc::GenericCallbackServerContext* context);
+    grpc::GenericCallbackServerContext* context,
+    absl::Duration first_frame_timeout);
 
 // Refuses a call.
 grpc::ServerGenericBidiReactor* RefuseCall(const grpc::Status& status);

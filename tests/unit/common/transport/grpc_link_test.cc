@@ -36,7 +36,8 @@ TEST(GrpcLinkTest, TakenPortSaysSo) {
 
 TEST(GrpcLinkTest, AddressWithoutPortSaysSo) {
   Inbox inbox(1000);
-  const auto link = MakeGrpcLink({.listen_address = "nonsense"}, inbox);
+  const auto link = MakeGrpcLink(
+      {.listen_address = "nonsense", .security = {.insecure = true}}, inbox);
   ASSERT_EQ(link.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(link.status().message()), HasSubstr("nonsense"));
 }
@@ -71,6 +72,33 @@ TEST(GrpcLinkTest, EveryChunkSizeCarriesTheSameFrames) {
       EXPECT_EQ(event->frame->payload.text(), std::string(bytes, char(bytes)));
     }
   }
+}
+
+TEST(GrpcLinkTest, WhoSaysNothingIsSentAway) {
+  Inbox server_inbox(1000), client_inbox(1000);
+  auto server = *MakeGrpcLink({.listen_address = "127.0.0.1:0",
+                               .first_frame_timeout = absl::Milliseconds(100)},
+                              server_inbox);
+  auto client = *MakeGrpcLink({}, client_inbox);
+  client->Connect(server->Address(), kTimeout);
+  const auto event = client_inbox.Pop(absl::Now() + kTimeout);
+  ASSERT_TRUE(event && !event->frame);
+  EXPECT_THAT(std::string(event->reason.message()),
+              HasSubstr("has sent no frame within"));
+}
+
+TEST(GrpcLinkTest, WhoHasSpokenMayBeSilent) {
+  Inbox server_inbox(1000), client_inbox(1000);
+  auto server = *MakeGrpcLink({.listen_address = "127.0.0.1:0",
+                               .first_frame_timeout = absl::Milliseconds(500)},
+                              server_inbox);
+  auto client = *MakeGrpcLink({}, client_inbox);
+  const PeerId peer = client->Connect(server->Address(), kTimeout);
+  ASSERT_TRUE(client->Send(peer, MakeFrame(1, 0, 0, Buffer())).ok());
+  ASSERT_TRUE(server_inbox.Pop(absl::Now() + kTimeout)->frame);
+  EXPECT_FALSE(client_inbox.Pop(absl::Now() + absl::Seconds(2)));
+  EXPECT_TRUE(client->Send(peer, MakeFrame(1, 1, 0, Buffer())).ok());
+  EXPECT_TRUE(server_inbox.Pop(absl::Now() + kTimeout)->frame);
 }
 
 }  // namespace
