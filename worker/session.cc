@@ -229,8 +229,7 @@ absl::Status WorkerSession::OnStart(const Frame& frame) {
   pushed_ = clock_.Now();
   spdlog::info("started: {} steps of {} samples", timeline_.steps_total,
                job_->train().batch_size());
-  // Other shards may have been faster than the coordinator.
-  return OnBlockTaken();
+  return TakeEarlyBlocks();  // Of shards that were faster.
 }
 
 absl::Status WorkerSession::TakeWeights(const Frame& frame) {

@@ -118,6 +118,7 @@ class WorkerSession {
   // What follows a block of the next version.
   absl::Status OnBlockTaken();
   absl::Status OnEvaluationBlock(const Frame& frame);
+  absl::Status TakeEarlyBlocks();
   // Checkpoints; see session_checkpoints.cc.
   absl::Status OnCheckpoint(uint64_t version);
   absl::Status OnKept(const Frame& frame);
@@ -177,6 +178,7 @@ class WorkerSession {
   std::map<PeerId, uint32_t> peers_;  // To shard.
   // What an evaluation puts in place of the values of its tensors; by tensor.
   std::map<uint32_t, std::vector<float>> evaluation_values_;
+  std::vector<Frame> early_evaluation_;  // Of shards that have started sooner.
 
   wire::StepTimes times_;       // Of the step under way.
   wire::StepTimes last_times_;  // Of the step before.

@@ -1,6 +1,7 @@
 // How a worker evaluates its part of the test set and takes its leave; the rest
 // of WorkerSession is in session.cc.
 #include <algorithm>
+#include <utility>
 
 #include "common/base/status.h"
 #include "common/wire/messages.h"
@@ -10,7 +11,13 @@
 namespace terse {
 
 absl::Status WorkerSession::OnEvaluationBlock(const Frame& frame) {
-  if (!started_) return absl::InvalidArgumentError("evaluation before start");
+  if (!started_) {
+    if (!awaited_ || early_evaluation_.size() >= plan_->blocks.size()) {
+      return absl::InvalidArgumentError("evaluation before start");
+    }
+    early_evaluation_.push_back(frame);
+    return absl::OkStatus();
+  }
   BlockSet& set =
       frame.type == wire::MEAN_BUFFERS ? awaited_->buffers : awaited_->shadows;
   // The set is told its version with the first block, which may come before
@@ -25,6 +32,13 @@ absl::Status WorkerSession::OnEvaluationBlock(const Frame& frame) {
   TERSE_RETURN_IF_ERROR(
       DecodeFloats(*plan_, frame.block, frame.payload, values));
   return EvaluateIfComplete();
+}
+
+absl::Status WorkerSession::TakeEarlyBlocks() {
+  for (const Frame& frame : std::exchange(early_evaluation_, {})) {
+    TERSE_RETURN_IF_ERROR(OnEvaluationBlock(frame));
+  }
+  return OnBlockTaken();
 }
 
 absl::Status WorkerSession::EvaluateIfComplete() {

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -33,6 +34,7 @@ constexpr char kManifestName[] = "manifest.json";
 constexpr char kFolderPrefix[] = "step-";
 constexpr char kFormatName[] = "terse checkpoint";
 constexpr int kFormatVersion = 1;
+constexpr char kChecksumKey[] = "crc32c";
 
 absl::Status DiskError(const std::string& path, const std::string& what,
                        int error) {
@@ -76,6 +78,29 @@ std::vector<std::pair<uint64_t, std::string>> VersionFolders(
   return found;
 }
 
+template <typename T>
+bool Get(const Json& json, const char* key, T& value) {
+  const auto found = json.find(key);
+  if (found == json.end()) return false;
+  if constexpr (std::is_same_v<T, std::string>) {
+    if (!found->is_string()) return false;
+  } else if (!found->is_number_unsigned() ||
+             found->template get<uint64_t>() > std::numeric_limits<T>::max()) {
+    return false;
+  }
+  value = found->template get<T>();
+  return true;
+}
+
+// Of a manifest without its own checksum, as JSON with sorted keys and no
+// spaces.
+uint32_t ChecksumOf(Json json) {
+  json.erase(kChecksumKey);
+  const std::string text =
+      json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return Crc32c(std::as_bytes(std::span(text)));
+}
+
 absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kManifestName);
   std::ifstream file(path, std::ios::binary);
@@ -89,21 +114,14 @@ absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& folder) {
   }
   const std::string text((std::istreambuf_iterator<char>(file)),
                          std::istreambuf_iterator<char>());
-  return ParseManifest(text, path);
-}
-
-template <typename T>
-bool Get(const Json& json, const char* key, T& value) {
-  const auto found = json.find(key);
-  if (found == json.end()) return false;
-  if constexpr (std::is_same_v<T, std::string>) {
-    if (!found->is_string()) return false;
-  } else if (!found->is_number_unsigned() ||
-             found->template get<uint64_t>() > std::numeric_limits<T>::max()) {
-    return false;
+  TERSE_ASSIGN_OR_RETURN(CheckpointManifest manifest,
+                         ParseManifest(text, path));
+  const Json json = Json::parse(text);
+  uint32_t crc32c = 0;
+  if (!Get(json, kChecksumKey, crc32c) || crc32c != ChecksumOf(json)) {
+    return Damaged(path, "is damaged: its checksum does not fit");
   }
-  value = found->template get<T>();
-  return true;
+  return manifest;
 }
 
 }  // namespace
@@ -159,6 +177,7 @@ absl::Status WriteManifest(const std::string& folder,
       {"workers", manifest.workers}, {"job", manifest.job_yaml},
       {"files", std::move(files)}};
   if (manifest.test_accuracy) json["test_accuracy"] = *manifest.test_accuracy;
+  json[kChecksumKey] = ChecksumOf(json);
   const std::string text = json.dump(2) + "\n";
   const std::string path = absl::StrCat(folder, "/", kManifestName);
   const std::string temporary = absl::StrCat(path, ".", getpid(), ".tmp");

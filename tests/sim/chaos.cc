@@ -94,7 +94,8 @@ void Damage(Draws& draws, const std::string& folder) {
       fs::resize_file(victim, draws.Below(bytes + 1));
       return;
     default:
-      std::fstream file(victim, std::ios::in | std::ios::out | std::ios::binary);
+      std::fstream file(victim,
+                        std::ios::in | std::ios::out | std::ios::binary);
       const uint64_t place = draws.Below(bytes);
       file.seekg(place);
       const char changed = file.get() ^ (1 << draws.Below(8));
@@ -119,6 +120,7 @@ class Chaos {
     const SimJobResult calm = Attempt("calm", std::nullopt);
     if (ExitCodeOf(calm.status) == ExitCode::kBadJob) return result_;
     if (!calm.status.ok()) return Violation(calm.status.ToString());
+    calm_seconds_ = calm.seconds;
     const uint32_t losses = 1 + draws_.Below(4);
     for (uint32_t i = 0; i < losses; ++i) {
       job_.mutable_cluster()->set_servers(1 + draws_.Below(3));
@@ -128,7 +130,11 @@ class Chaos {
           .process = static_cast<uint32_t>(draws_.Below(processes)),
           .after = calm.seconds * absl::Milliseconds(draws_.Below(1200)),
           .silent = draws_.Below(4) == 0};
-      const SimJobResult struck = Attempt("run", loss);
+      // A wire that breaks in place of a process.
+      const bool cut = draws_.Below(4) == 0;
+      if (cut) Trouble(std::nullopt);
+      const SimJobResult struck =
+          Attempt("run", cut ? std::nullopt : std::optional(loss));
       if (!struck.status.ok()) {
         ++result_.losses;
         if (ExitCodeOf(struck.status) != ExitCode::kPeerNeverCame) {
@@ -140,6 +146,8 @@ class Chaos {
     job_.mutable_cluster()->set_servers(1 + draws_.Below(3));
     const SimJobResult last = Attempt("run", std::nullopt);
     if (!last.status.ok()) return Violation(last.status.ToString());
+    const std::string broken = Broken(last);
+    if (!broken.empty()) return Violation(broken);
     for (const char* what : {"weights_sha256", "test_accuracy", "test_loss"}) {
       if (last.report[what] != calm.report[what]) {
         return Violation(absl::StrCat(what, " is ", last.report[what].dump(),
@@ -156,6 +164,33 @@ class Chaos {
     return result_;
   }
 
+  void Trouble(std::optional<absl::Duration> stall) {
+    troubles_.push_back(
+        {.worker =
+             static_cast<uint32_t>(draws_.Below(job_.cluster().workers())),
+         .shard = static_cast<uint32_t>(draws_.Below(job_.cluster().servers())),
+         .after = calm_seconds_ * absl::Milliseconds(draws_.Below(1200)),
+         .stall = stall});
+  }
+
+  // What must hold at the end of any run, whatever was lost on the way.
+  std::string Broken(const SimJobResult& result) const {
+    for (const std::string& digest : result.worker_sha256) {
+      if (digest != result.worker_sha256[0]) return "the replicas differ";
+    }
+    if (result.lead_max > 1) return "a worker was two steps ahead";
+    // Of each worker: two versions and an evaluation down; a gradient up; what
+    // it keeps, up and down.
+    const uint64_t parameters = result.report["parameters"];
+    const uint64_t bound =
+        job_.cluster().workers() * (parameters * sizeof(float) * 8 + (1 << 16));
+    if (result.bytes_under_way_max > bound) {
+      return absl::StrCat(result.bytes_under_way_max,
+                          " bytes were under way, the bound is ", bound);
+    }
+    return "";
+  }
+
   SimJobResult Attempt(const std::string& folder,
                        std::optional<SimJobOptions::Loss> loss) {
     SimJobOptions options;
@@ -165,6 +200,12 @@ class Chaos {
     options.checkpoint_directory = absl::StrCat(scratch_, "/", folder);
     options.tick_ms = 20;
     options.loss = loss;
+    options.repeats_per_mille = calm_seconds_ > 0 ? draws_.Below(100) : 0;
+    // Shorter than any timeout: nobody may notice.
+    for (uint64_t i = calm_seconds_ > 0 ? draws_.Below(3) : 0; i > 0; --i) {
+      Trouble(absl::Milliseconds(draws_.Below(5000)));
+    }
+    options.troubles = std::exchange(troubles_, {});
     std::vector<std::string> passed_over;
     options.resume =
         NewestCheckpoint(options.checkpoint_directory, passed_over);
@@ -179,6 +220,8 @@ class Chaos {
   const std::string scratch_;
   Job job_;
   uint64_t attempts_ = 0;
+  double calm_seconds_ = 0;                       // 0: not known yet.
+  std::vector<SimJobOptions::Trouble> troubles_;  // Of the next attempt.
   ChaosResult result_;
 };
 

@@ -86,10 +86,11 @@ class SimJob {
   SimJob(const Job& job, const SimJobOptions& options)
       : job_(job),
         options_(options),
-        network_(options.network),
+        network_(NetworkOptions(options)),
         servers_(job.cluster().servers()),
         workers_(job.cluster().workers()),
-        steps_(job.cluster().workers()) {}
+        steps_(job.cluster().workers()),
+        begun_(job.cluster().workers()) {}
 
   SimJobResult Run() {
     for (uint32_t s = 0; s < servers_.size(); ++s) AddServer(s);
@@ -105,6 +106,17 @@ class SimJob {
     }
     if (options_.loss) {
       network_.Schedule(options_.loss->after, [this] { Lose(); });
+    }
+    for (const SimJobOptions::Trouble& trouble : options_.troubles) {
+      network_.Schedule(trouble.after, [this, trouble] {
+        const Node<WorkerSession>& node = workers_[trouble.worker];
+        if (node.link == nullptr || node.lost) return;
+        if (trouble.stall) {
+          network_.Stall(*node.link, *trouble.stall);
+        } else {
+          network_.Cut(*node.link, Address(trouble.shard));
+        }
+      });
     }
     const absl::Time begin = network_.clock().Now();
     const absl::Time deadline = begin + options_.time_max;
@@ -128,16 +140,30 @@ class SimJob {
     result_.seconds = absl::ToDoubleSeconds(network_.clock().Now() - begin);
     for (auto& node : servers_) AddResult(node);
     for (auto& node : workers_) AddResult(node);
-    if (servers_[0].started && !servers_[0].lost) result_.report = servers_[0].role->report();
+    if (servers_[0].started && !servers_[0].lost)
+      result_.report = servers_[0].role->report();
     for (auto& node : workers_) {
       if (!node.started || node.role->model() == nullptr) continue;
       result_.worker_sha256.push_back(DigestOf(job_, *node.role->model()));
     }
     result_.frames = network_.frames_delivered();
+    result_.bytes_under_way_max = network_.bytes_under_way_max();
     return std::move(result_);
   }
 
  private:
+  static SimNetworkOptions NetworkOptions(const SimJobOptions& options) {
+    SimNetworkOptions network = options.network;
+    network.repeats_per_mille = options.repeats_per_mille;
+    // What a worker pushes counts once, however often it comes.
+    network.may_repeat = [](const Frame& frame) {
+      return frame.type == wire::GRADIENT || frame.type == wire::FACTOR ||
+             frame.type == wire::STEP || frame.type == wire::BUFFERS ||
+             frame.type == wire::EVALUATION;
+    };
+    return network;
+  }
+
   // Whether `condition` holds for all nodes; one that was stopped before it
   // started is none.
   template <typename Condition>
@@ -264,6 +290,16 @@ class SimJob {
     return std::make_unique<WatchedModel>(
         std::make_unique<SimModel>(job, plan, worker, options_.model),
         [this, worker](uint64_t step) {
+          if (begun_[worker] && step != steps_[worker]) {
+            result_.status.Update(absl::InternalError(
+                absl::StrCat("worker ", worker, " computes step ", step,
+                             " where it should ", steps_[worker])));
+          }
+          // All begin with the same version, not always the first.
+          if (std::find(begun_.begin(), begun_.end(), true) == begun_.end()) {
+            std::fill(steps_.begin(), steps_.end(), step);
+          }
+          begun_[worker] = true;
           steps_[worker] = step;
           ++result_.steps;
           const uint64_t slowest =
@@ -287,7 +323,8 @@ class SimJob {
   SimNetwork network_;
   std::vector<Node<Server>> servers_;
   std::vector<Node<WorkerSession>> workers_;
-  std::vector<uint64_t> steps_;
+  std::vector<uint64_t> steps_;  // By worker: that comes next.
+  std::vector<bool> begun_;      // By worker: whether steps_ is known.
   bool stopped_ = false;
   SimJobResult result_;
 };

@@ -42,6 +42,17 @@ struct SimJobOptions {
     bool silent = false;  // It stands still and nobody is told.
   };
   std::optional<Loss> loss;
+  // What happens between a worker and a shard: the connection breaks, or the
+  // worker is cut off, or stands still, for a time.
+  struct Trouble {
+    uint32_t worker = 0;
+    uint32_t shard = 0;
+    absl::Duration after;
+    std::optional<absl::Duration> stall;  // None: the connection breaks.
+  };
+  std::vector<Trouble> troubles;
+  // Workers' pushes that come twice, of a thousand.
+  uint64_t repeats_per_mille = 0;
 };
 
 struct SimJobResult {
@@ -56,6 +67,7 @@ struct SimJobResult {
   uint64_t lead_max = 0;
   // Whether all roles were free to end, and the simulated time until then.
   bool all_left = false;
+  uint64_t bytes_under_way_max = 0;
   double seconds = 0;
 };
 

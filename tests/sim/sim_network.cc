@@ -28,7 +28,7 @@ class SimLink final : public Link {
     auto in = std::make_shared<SimNetwork::Pipe>();
     auto out = std::make_shared<SimNetwork::Pipe>();
     *in = MakePipe(peer);
-    peers_[peer] = {in, out};
+    peers_[peer] = {in, out, address};
     TryConnect(peer, address, network_.clock().Now() + timeout);
     return peer;
   }
@@ -40,13 +40,7 @@ class SimLink final : public Link {
     }
     counters_.frames_sent += 1;
     counters_.bytes_sent += frame.WireBytes();
-    network_.Deliver(
-        found->second.out, [frame = std::move(frame)](SimNetwork::Pipe& pipe) {
-          if (pipe.closed) return;
-          ++pipe.counters->frames_received;
-          pipe.counters->bytes_received += frame.WireBytes();
-          pipe.sink->OnFrame(pipe.sender_as_seen, frame).IgnoreError();
-        });
+    network_.DeliverFrame(found->second.out, std::move(frame));
     return absl::OkStatus();
   }
 
@@ -80,6 +74,7 @@ class SimLink final : public Link {
   struct Connection {
     std::shared_ptr<SimNetwork::Pipe> in;
     std::shared_ptr<SimNetwork::Pipe> out;
+    std::string address;  // That was connected to.
   };
 
   SimNetwork::Pipe MakePipe(PeerId peer) {
@@ -105,7 +100,11 @@ class SimLink final : public Link {
       out->slowness = found->second.in->slowness =
           1 + (network_.options_.slowness_max - 1) * 1e-6 *
                   static_cast<double>(network_.Random(1'000'001));
-      other.peers_[as_seen] = {out, found->second.in};
+      other.peers_[as_seen] = {out, found->second.in, ""};
+      for (auto* pipe : {out.get(), found->second.in.get()}) {
+        pipe->still_until[0] = still_until_;
+        pipe->still_until[1] = other.still_until_;
+      }
       for (auto& arrival : pending) network_.Deliver(out, std::move(arrival));
       return;
     }
@@ -116,12 +115,12 @@ class SimLink final : public Link {
       sink_.OnPeerLost(peer, reason);
       return;
     }
-    network_.Schedule(absl::Milliseconds(10),
-                      [this, alive = std::weak_ptr<bool>(alive_), peer, address,
-                       deadline] {
-                        if (alive.expired()) return;
-                        TryConnect(peer, address, deadline);
-                      });
+    network_.Schedule(
+        absl::Milliseconds(10),
+        [this, alive = std::weak_ptr<bool>(alive_), peer, address, deadline] {
+          if (alive.expired()) return;
+          TryConnect(peer, address, deadline);
+        });
   }
 
   void LosePeer(const Connection& connection, const absl::Status& reason) {
@@ -139,9 +138,28 @@ class SimLink final : public Link {
   FrameSink& sink_;
   LinkCounters counters_;
   std::map<PeerId, Connection> peers_;
+  const std::shared_ptr<absl::Time> still_until_ =
+      std::make_shared<absl::Time>(absl::InfinitePast());
   // Gone with the link, which may be lost while it still connects.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+void SimNetwork::Cut(Link& link, const std::string& address) {
+  SimLink& from = static_cast<SimLink&>(link);
+  for (auto& [peer, connection] : from.peers_) {
+    if (connection.address != address || !connection.in->connected) continue;
+    const absl::Status reason = absl::UnavailableError("the wire was cut");
+    // Frames on their way are not delivered any more.
+    connection.in->closed = connection.out->closed = true;
+    for (const auto& pipe : {connection.in, connection.out}) {
+      from.LosePeer({nullptr, pipe, ""}, reason);
+    }
+  }
+}
+
+void SimNetwork::Stall(Link& link, absl::Duration duration) {
+  *static_cast<SimLink&>(link).still_until_ = clock_.Now() + duration;
+}
 
 std::unique_ptr<Link> SimNetwork::MakeLink(const std::string& address,
                                            FrameSink& sink) {
@@ -177,10 +195,38 @@ void SimNetwork::Deliver(const std::shared_ptr<Pipe>& pipe,
       options_.delay_min + absl::Nanoseconds(Random(spread + 1));
   const absl::Time drawn = clock_.Now() + delay * pipe->slowness;
   pipe->last_arrival = std::max(pipe->last_arrival, drawn);
+  for (const auto& until : pipe->still_until) {
+    if (until != nullptr && *until > clock_.Now()) {
+      pipe->last_arrival = std::max(pipe->last_arrival, *until + delay);
+    }
+  }
   At(pipe->last_arrival, [this, pipe, arrival = std::move(arrival)] {
     if (pipe->sink == nullptr) return;
     ++frames_delivered_;
     arrival(*pipe);
+  });
+}
+
+void SimNetwork::DeliverFrame(const std::shared_ptr<Pipe>& pipe, Frame frame) {
+  const bool repeated = options_.may_repeat && options_.may_repeat(frame) &&
+                        Random(1000) < options_.repeats_per_mille;
+  if (repeated) {
+    const int64_t spread = absl::ToInt64Nanoseconds(options_.repeat_behind);
+    Schedule(absl::Nanoseconds(Random(spread + 1)), [this, pipe, frame] {
+      if (pipe->sink != nullptr) DeliverFrame(pipe, frame);
+    });
+  }
+  bytes_under_way_ += frame.WireBytes();
+  bytes_under_way_max_ = std::max(bytes_under_way_max_, bytes_under_way_);
+  // Counted out however it ends: with the last copy of the action.
+  const std::shared_ptr<void> counted(
+      nullptr,
+      [this, bytes = frame.WireBytes()](void*) { bytes_under_way_ -= bytes; });
+  Deliver(pipe, [frame = std::move(frame), counted](Pipe& to) {
+    if (to.closed) return;
+    ++to.counters->frames_received;
+    to.counters->bytes_received += frame.WireBytes();
+    to.sink->OnFrame(to.sender_as_seen, frame).IgnoreError();
   });
 }
 

@@ -23,6 +23,11 @@ struct SimNetworkOptions {
   absl::Duration delay_max = absl::Milliseconds(5);
   // Each connection multiplies its delays by a factor drawn from [1, this].
   double slowness_max = 1;
+  // How many of a thousand frames that may be repeated come twice, the second
+  // time behind up to `repeat_behind` others; none by default.
+  std::function<bool(const Frame&)> may_repeat;
+  uint64_t repeats_per_mille = 0;
+  absl::Duration repeat_behind = absl::Milliseconds(30);
 };
 
 class SimNetwork {
@@ -31,6 +36,14 @@ class SimNetwork {
 
   // An endpoint that others reach at `address`; empty: it only connects.
   std::unique_ptr<Link> MakeLink(const std::string& address, FrameSink& sink);
+
+  // Breaks what `link` has opened to `address`: what is under way is lost, and
+  // both sides hear of it.
+  void Cut(Link& link, const std::string& address);
+
+  // Until then nothing reaches `link`, or comes from it: it stands still, or is
+  // cut off. Nobody hears of it, and nothing is lost.
+  void Stall(Link& link, absl::Duration duration);
 
   const Clock& clock() const { return clock_; }
 
@@ -44,6 +57,8 @@ class SimNetwork {
   uint64_t Random(uint64_t bound);
 
   uint64_t frames_delivered() const { return frames_delivered_; }
+  // The most that was under way at a time.
+  uint64_t bytes_under_way_max() const { return bytes_under_way_max_; }
 
  private:
   friend class SimLink;
@@ -55,6 +70,8 @@ class SimNetwork {
     absl::Time last_arrival = absl::InfinitePast();
     bool closed = false;  // The receiver takes no more frames.
     double slowness = 1;
+    // Of the receiver and of the sender: see Stall.
+    std::shared_ptr<absl::Time> still_until[2];
     LinkCounters* counters = nullptr;  // The receiver's.
     // What was sent before the connection was made.
     bool connected = false;
@@ -74,6 +91,7 @@ class SimNetwork {
   // before.
   void Deliver(const std::shared_ptr<Pipe>& pipe,
                std::function<void(Pipe&)> arrival);
+  void DeliverFrame(const std::shared_ptr<Pipe>& pipe, Frame frame);
   void At(absl::Time time, std::function<void()> action);
 
   const SimNetworkOptions options_;
@@ -82,6 +100,8 @@ class SimNetwork {
   uint64_t events_ = 0;
   uint64_t next_peer_ = 1;
   uint64_t frames_delivered_ = 0;
+  uint64_t bytes_under_way_ = 0;
+  uint64_t bytes_under_way_max_ = 0;
   std::map<std::string, class SimLink*> listeners_;
   std::priority_queue<Event, std::vector<Event>, std::greater<Event>> queue_;
 };
