@@ -51,16 +51,15 @@ Outcome Supervisor::MakeOutcome() const {
     case Cause::kStragglers:
       break;
   }
-  std::string message = absl::StrFormat(
-      "the job is done, but not all of its processes ended within %.0f s",
-      std::chrono::duration<double>(grace_).count());
+  // One that hangs now has done its part.
+  std::string message = "the job is done, but not all of its processes ended";
   for (const auto& child : children_) {
     if (!child->ended_after_stop) continue;
     absl::StrAppend(&message, "\n", child->role.name, " (pid ",
                     child->process.pid, ") had to be stopped\n",
                     Excerpt(*child));
   }
-  return {int(ExitCode::kFailure), message};
+  return {0, message};
 }
 
 // A role that fails tells its peers why, and they end with its exit code and

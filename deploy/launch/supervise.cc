@@ -27,6 +27,9 @@ constexpr std::array<int, 4> kStopSignals = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 // cause to show up.
 constexpr std::chrono::milliseconds kVerdictDelay(1000);
 
+// What roles take to leave a job that is done, at most.
+constexpr std::chrono::milliseconds kLeaving(10'000);
+
 // A role that writes without end must not keep the others from being read.
 constexpr size_t kCopyBytesMax = size_t{1} << 20;
 
@@ -167,7 +170,9 @@ void Supervisor::Stop(Cause cause) {
   if (cause_ != Cause::kNone) return;
   cause_ = cause;
   kill_time_ = steady_clock::now() +
-               (cause == Cause::kRoleFailed ? failure_grace_ : grace_);
+               (cause == Cause::kRoleFailed || cause == Cause::kStragglers
+                    ? failure_grace_
+                    : grace_);
   AskAllToEnd();
 }
 
@@ -305,7 +310,9 @@ int Supervisor::CauseRank(const Child& child) {
 void Supervisor::HandleEnds(const std::vector<Child*>& ended) {
   for (const Child* child : ended) {
     if (!Failed(child->wait_status)) {
-      if (child->role.coordinator) straggler_time_ = child->end_time + grace_;
+      if (child->role.coordinator) {
+        straggler_time_ = child->end_time + std::min(grace_, kLeaving);
+      }
       continue;
     }
     if (cause_ != Cause::kNone) continue;

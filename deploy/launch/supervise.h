@@ -46,7 +46,8 @@ class LastLines {
 // How a job ended.
 struct Outcome {
   int exit_code = 0;
-  std::string message;  // Why, over several lines; empty if all went well.
+  std::string message;  // Why, over several lines; empty if all went well. With
+                        // exit code 0: who had to be stopped at the end.
   // The role that was lost (killed, crashed, hung, cut off) and what came to
   // it, in one line; empty where another start would end the same way.
   std::string lost_role;

@@ -118,7 +118,12 @@ absl::StatusOr<int> TrainRun::Run() {
   while (true) {
     TERSE_ASSIGN_OR_RETURN(const Outcome outcome, RunOnce());
     printer_.Clear();
-    if (outcome.exit_code == 0) break;
+    if (outcome.exit_code == 0) {
+      if (!outcome.message.empty()) {
+        printer_.Say(absl::StrCat("terse: ", outcome.message));
+      }
+      break;
+    }
     if (Restarts(outcome)) continue;
     printer_.Say(absl::StrCat("terse: ", outcome.message));
     std::vector<std::string> passed_over;
