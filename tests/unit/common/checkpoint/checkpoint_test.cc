@@ -78,6 +78,29 @@ TEST_F(CheckpointTest, TheNewestWholeOneIsFound) {
   EXPECT_THAT(passed_over[0], HasSubstr("part is damaged"));
 }
 
+// It would be another job, or another step.
+TEST_F(CheckpointTest, NoBitOfAManifestMayChange) {
+  Write(3, 0.5);
+  const std::string path = Path(3) + "/manifest.json";
+  std::string text;
+  std::getline(std::ifstream(path), text, '\0');
+  for (size_t i = 0; i < text.size(); ++i) {
+    std::string changed = text;
+    changed[i] ^= 1 << i % 7;
+    std::ofstream(path, std::ios::binary) << changed;
+    const auto read = ReadCheckpoint(Path(3));
+    if (!read.ok()) {
+      EXPECT_EQ(ExitCodeOf(read.status()), ExitCode::kBadData) << i;
+      continue;
+    }
+    // Between the parts one white space is as good as another.
+    EXPECT_EQ(read->manifest.version, 3u) << i;
+    EXPECT_EQ(read->manifest.workers, 2u) << i;
+    EXPECT_EQ(read->manifest.job_yaml, "name: x\n") << i;
+    EXPECT_EQ(read->manifest.test_accuracy, 0.5) << i;
+  }
+}
+
 TEST_F(CheckpointTest, WhatIsNotThereHasItsExitCode) {
   std::vector<std::string> passed_over;
   const auto none = FindCheckpoint(folder_, passed_over);
