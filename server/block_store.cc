@@ -158,7 +158,7 @@ Buffer BlockStore::Aggregate(uint32_t block, uint64_t step,
   const std::optional<float>& given =
       tensor.level_codec->sum_options().given_scale;
   if (!given) place.shared_scale = AgreedScale(own_scale_max);
-  if (step == 0 && !given) {
+  if (step == plan_.codec_since && !given) {
     AddContributions(*tensor.codec, contributions, gradient);
     if (!tensor.sum_down) return {};
     return EncodeMean(context, contributions, gradient);

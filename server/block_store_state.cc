@@ -35,9 +35,9 @@ std::vector<SavedTensor> BlockStore::Save() const {
     const Place& place = places_.at(id);
     saved.push_back(MakePiece(kWeights, plan_, id, Weights(id)));
     for (size_t s = 0; s < state_.size(); ++s) {
-      saved.push_back(MakePiece(
-          OptimizerKind(names[s]), plan_, id,
-          std::span(state_[s]).subspan(place.offset, place.count)));
+      saved.push_back(
+          MakePiece(OptimizerKind(names[s]), plan_, id,
+                    std::span(state_[s]).subspan(place.offset, place.count)));
     }
     if (TensorOf(id).level_codec != nullptr) {
       saved.push_back({.name = PieceName(kSharedScale, plan_, id),
@@ -54,8 +54,8 @@ std::vector<SavedTensor> BlockStore::Save() const {
     const std::vector<uint64_t> shape = {learned.scales.size()};
     saved.push_back({LearnedName(plan_, tensor), shape, learned.scales});
     for (size_t s = 0; s < learned.state.size(); ++s) {
-      saved.push_back({LearnedStateName(plan_, tensor, names[s]), shape,
-                       learned.state[s]});
+      saved.push_back(
+          {LearnedStateName(plan_, tensor, names[s]), shape, learned.state[s]});
     }
   }
   return saved;
@@ -67,19 +67,20 @@ absl::Status BlockStore::Restore(const SavedState& saved) {
   for (uint32_t id : ids_) {
     Place& place = places_.at(id);
     TERSE_RETURN_IF_ERROR(
-        saved.Read(PieceName(kWeights, plan_, id), MutableWeights(id)));
+        saved.ReadBlock(kWeights, plan_, id, MutableWeights(id)));
     const std::vector<std::span<float>> state = State(id);
     for (size_t s = 0; s < state.size(); ++s) {
-      TERSE_RETURN_IF_ERROR(saved.Read(
-          PieceName(OptimizerKind(names[s]), plan_, id), state[s]));
+      TERSE_RETURN_IF_ERROR(
+          saved.ReadBlock(OptimizerKind(names[s]), plan_, id, state[s]));
     }
+    if (saved.manifest().version == plan_.codec_since) continue;
     if (TensorOf(id).level_codec != nullptr) {
       TERSE_RETURN_IF_ERROR(saved.Read(PieceName(kSharedScale, plan_, id),
                                        std::span(&place.shared_scale, 1)));
     }
     if (!place.right_factor.empty()) {
-      TERSE_RETURN_IF_ERROR(saved.Read(PieceName(kRightFactor, plan_, id),
-                                       place.right_factor));
+      TERSE_RETURN_IF_ERROR(
+          saved.Read(PieceName(kRightFactor, plan_, id), place.right_factor));
     }
   }
   for (auto& [tensor, learned] : learned_) {

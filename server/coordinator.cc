@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
 #include "server/events.h"
 
 namespace terse {
@@ -102,7 +103,7 @@ void Coordinator::OnStart(absl::Time now) {
              {"steps_per_epoch", timeline_.steps_per_epoch},
              {"parameters", parameters_},
              {"workers", job_.cluster().workers()},
-             {"servers", job_.cluster().servers()},
+             {"servers", ServerCount(job_)},
              {"batch_size", job_.train().batch_size()},
              {"tensors", TensorsJson()}});
 }
@@ -285,9 +286,9 @@ bool Coordinator::Complete() const {
 nlohmann::json Coordinator::TimesJson() const {
   wire::StepTimes sums;
   for (const auto& goodbye : goodbyes_) AddTimes(goodbye->times_total(), sums);
-  return MeanTimes(
-      sums, static_cast<double>(timeline_.steps_total - first_version_) *
-                goodbyes_.size());
+  return MeanTimes(sums,
+                   static_cast<double>(timeline_.steps_total - first_version_) *
+                       goodbyes_.size());
 }
 
 nlohmann::json Coordinator::Finish(absl::Time now) {
@@ -310,7 +311,7 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
   nlohmann::json report = {
       {"job", job_.name()},
       {"transport", TransportName(job_.cluster().transport())},
-      {"servers", job_.cluster().servers()},
+      {"servers", ServerCount(job_)},
       {"workers", job_.cluster().workers()},
       {"parameters", parameters_},
       {"steps", timeline_.steps_total},
@@ -330,6 +331,13 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
       {"bits_per_element_down", BitsPerElement(down, steps)},
       {"time_ms", TimesJson()},
       {"weights_sha256", Hex(hash.Finish())}};
+  if (IsAuto(job_)) {
+    report["codecs"] = nlohmann::json::array();
+    for (const CodecChoice& choice : job_.compress().auto_().choices()) {
+      report["codecs"].push_back(
+          {{"step", choice.step()}, {"codec", PrintCodec(choice.gradient())}});
+    }
+  }
   AddBitsPerCharacter("train", report);
   AddBitsPerCharacter("test", report);
   EmitWorkers(now);

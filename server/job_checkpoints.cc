@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
 
 namespace terse {
 
@@ -41,7 +42,7 @@ void JobCheckpoints::OnPart(uint32_t shard, uint64_t version,
                             const wire::Checkpointed& part,
                             std::optional<double> accuracy) {
   Open& open = open_[version];
-  if (open.parts.empty()) open.parts.resize(job_.cluster().servers());
+  if (open.parts.empty()) open.parts.resize(ServerCount(job_));
   if (open.parts[shard]) return;
   open.parts[shard] = part;
   if (++open.received < open.parts.size()) return;
@@ -53,11 +54,12 @@ void JobCheckpoints::Finish(uint64_t version, const Open& open,
                             std::optional<double> accuracy) {
   const std::string folder =
       absl::StrCat(directory_, "/", CheckpointFolderName(version));
-  CheckpointManifest manifest = {.version = version,
-                                 .servers = job_.cluster().servers(),
-                                 .workers = job_.cluster().workers(),
-                                 .job_yaml = job_yaml_,
-                                 .test_accuracy = accuracy};
+  CheckpointManifest manifest = {
+      .version = version,
+      .servers = ServerCount(job_),
+      .workers = job_.cluster().workers(),
+      .job_yaml = version == next_job_.first ? next_job_.second : job_yaml_,
+      .test_accuracy = accuracy};
   std::string error;
   for (const auto& part : open.parts) {
     if (error.empty()) error = part->error();
@@ -68,7 +70,8 @@ void JobCheckpoints::Finish(uint64_t version, const Open& open,
     }
   }
   auto work = [manifest = std::move(manifest), folder, error,
-               directory = directory_, keep_last = job_.checkpoint().keep_last(),
+               directory = directory_,
+               keep_last = job_.checkpoint().keep_last(),
                keep_best = job_.checkpoint().keep_best()]() -> absl::Status {
     if (!error.empty()) {
       return WithExitCode(absl::UnavailableError(error), ExitCode::kDisk);

@@ -38,12 +38,16 @@ class JobCheckpoints {
   // The last version always is, and is not asked for.
   bool Begin(absl::Time now, uint64_t version);
 
+  // What the manifest of `version` has for the job in place of the usual.
+  void SetJob(uint64_t version, std::string job_yaml) {
+    next_job_ = {version, std::move(job_yaml)};
+  }
   // The next version is kept whatever else is said.
   void DemandNext() { demanded_ = true; }
 
   // The part of `shard`. `accuracy`: of this version, if it was evaluated.
-  void OnPart(uint32_t shard, uint64_t version,
-              const wire::Checkpointed& part, std::optional<double> accuracy);
+  void OnPart(uint32_t shard, uint64_t version, const wire::Checkpointed& part,
+              std::optional<double> accuracy);
 
   // Whether the last version is on the disk, or could not be brought there.
   bool final_done() const { return final_done_; }
@@ -58,6 +62,7 @@ class JobCheckpoints {
 
   const Job& job_;
   const std::string job_yaml_;
+  std::pair<uint64_t, std::string> next_job_;  // See SetJob.
   const std::string directory_;
   Background& background_;
   const Done done_;

@@ -23,7 +23,8 @@ bool SameToken(const std::string& a, const std::string& b) {
 
 size_t LargestPayload(const Plan& plan) {
   // Digests and statistics: at most 64 bytes a block.
-  size_t largest = kUnadmittedPayloadBytesMax + plan.blocks.size() * 64;
+  size_t largest = std::max(
+      kUnadmittedPayloadBytesMax + plan.blocks.size() * 64, kProbeBytes);
   for (const BlockSpec& block : plan.blocks) {
     const TensorPlan& tensor = plan.tensors[block.tensor];
     const size_t elements = tensor.low_rank.any()

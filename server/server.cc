@@ -20,7 +20,8 @@ absl::Status Server::Start() {
   join_deadline_ = clock_.Now() + options_.join_timeout;
   if (coordinator()) {
     TERSE_CHECK(options_.job.has_value());
-    return AdoptJob(*options_.job);
+    TERSE_ASSIGN_OR_RETURN(Job job, JobToStart());
+    return AdoptJob(std::move(job));
   }
   coordinator_peer_ =
       link_.Connect(options_.coordinator_address, options_.join_timeout);
@@ -44,7 +45,7 @@ absl::Status Server::AdoptJob(Job job) {
   workers_.resize(workers);
   said_goodbye_.resize(workers);
   welcomed_.resize(workers);
-  shards_.resize(job_->cluster().servers());
+  shards_.resize(ServerCount(*job_));
   join_deadline_ =
       clock_.Now() + absl::Seconds(job_->cluster().join_timeout_seconds());
   shard_ = std::make_unique<Shard>(
@@ -68,6 +69,7 @@ absl::Status Server::AdoptJob(Job job) {
     coordinator_ = std::make_unique<Coordinator>(
         *job_, *plan_, first_version_,
         options_.on_event ? options_.on_event : [](const nlohmann::json&) {});
+    TERSE_RETURN_IF_ERROR(PrepareCodecChooser());
   }
   PrepareCheckpoints();
   for (auto& [peer, join] : std::exchange(early_joins_, {})) {
@@ -102,6 +104,10 @@ void Server::OnFrame(PeerId id, Frame frame) {
   // What was under way when its sender was refused.
   if (leaving_.contains(id)) return;
   const auto peer = peers_.find(id);
+  if (peer == peers_.end() && goes_on()) {
+    next_->frames.emplace_back(id, std::move(frame));
+    return;
+  }
   if (peer == peers_.end()) {
     absl::Status joined = absl::PermissionDeniedError("a peer must join first");
     if (frame.type == wire::JOIN) {
@@ -113,6 +119,10 @@ void Server::OnFrame(PeerId id, Frame frame) {
   }
   if (ended()) return;
   const std::string name = RoleName(peer->second.role, peer->second.rank);
+  if (!coordinator() && IsRejoin(frame)) {
+    GoOn({});
+    return;
+  }
   if (frame.type == wire::ABORT) {
     Abort(Annotate(StatusOfAbort(frame), name));
     return;
@@ -162,6 +172,7 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
       TERSE_RETURN_IF_ERROR(shard_->OnStepReport(worker, frame.step, report));
       if (coordinator()) {
         coordinator_->OnStepReport(now, worker, frame.step, report);
+        if (codec_chooser_) codec_chooser_->SetCompute(report.times());
       }
       return absl::OkStatus();
     }
@@ -176,11 +187,20 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
       break;
   }
   if (coordinator() && frame.type == wire::STOP) return OnStop(frame);
+  if (frame.type == wire::MEASURED || frame.type == wire::PROBE) {
+    return OnCodecFrame(worker, frame);
+  }
   if (coordinator() && frame.type == wire::READY) {
     TERSE_ASSIGN_OR_RETURN(const auto ready, ParseMessage<wire::Ready>(frame));
     TERSE_ASSIGN_OR_RETURN(const auto timeline,
                            coordinator_->OnReady(worker, ready));
+    if (codec_chooser_) codec_chooser_->OnReady(worker, ready);
     if (!timeline || started_) return absl::OkStatus();
+    if (codec_chooser_ && job_->compress().auto_().choices().empty()) {
+      spdlog::info("auto: measuring");
+      codec_chooser_->Begin(now, /*compute=*/true);
+      return absl::OkStatus();
+    }
     Timeline planned = *timeline;
     if (options_.on_event) {
       planned.observe_every_steps = ObserveEverySteps(planned.steps_total);
@@ -201,12 +221,11 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
 
 absl::Status Server::StartJob(const Timeline& timeline) {
   if (first_version_ > timeline.steps_total) {
-    return WithExitCode(
-        absl::InvalidArgumentError(absl::StrCat(
-            resume_folder_, " is at step ", first_version_,
-            " and the job ends at step ", timeline.steps_total,
-            ": raise train.epochs or train.steps")),
-        ExitCode::kBadJob);
+    return WithExitCode(absl::InvalidArgumentError(absl::StrCat(
+                            resume_folder_, " is at step ", first_version_,
+                            " and the job ends at step ", timeline.steps_total,
+                            ": raise train.epochs or train.steps")),
+                        ExitCode::kBadJob);
   }
   started_ = true;
   spdlog::info("started: {} steps, {} an epoch, {} blocks here",
@@ -430,6 +449,10 @@ void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
   if (found == peers_.end()) {
     std::erase_if(early_joins_,
                   [id](const auto& join) { return join.first == id; });
+    if (goes_on()) {
+      std::erase_if(next_->frames,
+                    [id](const auto& held) { return held.first == id; });
+    }
     return;
   }
   const Peer peer = found->second;
@@ -450,6 +473,7 @@ void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
 void Server::OnTime() {
   if (options_.background) options_.background->Poll();
   if (started_) CheckDeadlines();
+  if (started_) CheckCodec();
   if (ended() || started_ || clock_.Now() < join_deadline_) return;
   std::vector<std::string> missing;
   for (uint32_t s = 1; s < shards_.size(); ++s) {

@@ -13,13 +13,13 @@
 #include <string>
 #include <vector>
 
-#include "common/base/background.h"
 #include "common/base/clock.h"
-#include "common/checkpoint/checkpoint.h"
 #include "common/transport/link.h"
 #include "nlohmann/json.hpp"
+#include "server/codec_chooser.h"
 #include "server/coordinator.h"
 #include "server/job_checkpoints.h"
+#include "server/server_options.h"
 #include "server/shard.h"
 #include "server/shard_checkpoints.h"
 
@@ -30,25 +30,6 @@ inline std::string RoleName(wire::Join::Role role, uint32_t rank) {
   return (role == wire::Join::WORKER ? "worker " : "shard ") +
          std::to_string(rank);
 }
-
-struct ServerOptions {
-  uint32_t shard = 0;
-  // Shard 0, the coordinator, has the job; the others get it from the
-  // coordinator, at this address.
-  std::optional<Job> job;
-  std::string coordinator_address;
-  std::string token;
-  absl::Duration join_timeout = absl::Seconds(300);
-  // Events of the job; coordinator only.
-  std::function<void(const nlohmann::json&)> on_event;
-  // Where checkpoints go, known to all shards by this name; empty: nowhere.
-  // Coordinator only.
-  std::string checkpoint_directory;
-  // What the job goes on from; nothing: from its beginning. Coordinator only.
-  std::optional<FoundCheckpoint> resume;
-  // Writes checkpoints.
-  std::unique_ptr<Background> background;
-};
 
 class Server {
  public:
@@ -89,6 +70,15 @@ class Server {
   // The coordinator's report of a job that ended well.
   const nlohmann::json& report() const { return report_; }
   bool started() const { return started_; }
+
+  // Whether the job has ended to go on at once, with another codec: all roles
+  // join a server of the same link again.
+  bool goes_on() const { return next_.has_value(); }
+  // Requires: goes_on().
+  NextServer TakeNext() { return *std::exchange(next_, std::nullopt); }
+  // The job as it is now, choices included. Null before it is known.
+  const Job* job() const { return job_ ? &*job_ : nullptr; }
+
   // How many workers are connected, and how far this shard is.
   uint32_t WorkersConnected() const;
   uint64_t Version() const;
@@ -128,6 +118,21 @@ class Server {
   void OnPartWritten(uint64_t version, const wire::Checkpointed& part);
   void OnCheckpointDone(uint64_t version, const std::string& folder,
                         const absl::Status& status);
+
+  // Of `compress.gradient: auto`; see server_codec.cc.
+  absl::StatusOr<Job> JobToStart() const;
+  absl::Status PrepareCodecChooser();
+  absl::Status OnCodecFrame(uint32_t worker, const Frame& frame);
+  void OnCodecChosen(size_t candidate);
+  void CheckCodec();
+  // Whether the job was given a choice for a step behind `version`.
+  bool PlannedAfter(uint64_t version) const;
+  // Whether `version` begins a change of codec.
+  void DemandChange(uint64_t version);
+  // The job with `next_codec_` from `version` on.
+  Job JobFrom(uint64_t version) const;
+  void GoOn(NextServer next);
+
   void Reduce(uint64_t version, const wire::BlockStatistics& part);
   void Observe(uint64_t step, const wire::Observation& observation);
   absl::Status OnObservation(std::optional<uint32_t> worker,
@@ -171,7 +176,16 @@ class Server {
   std::vector<bool> welcomed_;  // By worker; coordinator only.
   bool started_ = false;
 
+  // Null but in the coordinator of a job with `compress.gradient: auto`.
+  std::unique_ptr<CodecChooser> codec_chooser_;
+  absl::Time codec_checked_;
+  // The codec that the job goes on with from the next version that is kept, and
+  // once one is being kept for it, from which.
+  std::optional<GradientCodec> next_codec_;
+  std::optional<uint64_t> change_version_;
+
   std::optional<absl::Status> result_;
+  std::optional<NextServer> next_;
   nlohmann::json report_;
 };
 

@@ -1,10 +1,13 @@
-// How a server keeps checkpoints and goes on from them; the rest of Server is in
-// server.cc.
+// How a server keeps checkpoints and goes on from them; the rest of Server is
+// in server.cc.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
+#include "common/cost/candidates.h"
 #include "common/wire/event_loop.h"
 #include "common/wire/messages.h"
 #include "server/server.h"
@@ -40,7 +43,9 @@ absl::Status Server::ResumeShard(const Timeline& timeline) {
   TERSE_ASSIGN_OR_RETURN(const FoundCheckpoint checkpoint,
                          ReadCheckpoint(resume_folder_));
   std::optional<uint32_t> only;
-  if (checkpoint.manifest.servers == job_->cluster().servers()) {
+  // Another codec may have cut other blocks.
+  if (checkpoint.manifest.servers == ServerCount(*job_) &&
+      plan_->codec_since != checkpoint.manifest.version) {
     only = options_.shard;
   }
   TERSE_ASSIGN_OR_RETURN(const SavedState saved,
@@ -51,8 +56,8 @@ absl::Status Server::ResumeShard(const Timeline& timeline) {
 void Server::PrepareCheckpoints() {
   if (options_.checkpoint_directory.empty() || !options_.background) return;
   shard_checkpoints_ = std::make_unique<ShardCheckpoints>(
-      *plan_, options_.shard, job_->cluster().servers(),
-      options_.checkpoint_directory, *options_.background,
+      *plan_, options_.shard, ServerCount(*job_), options_.checkpoint_directory,
+      *options_.background,
       [this](uint64_t version, const wire::Checkpointed& part) {
         OnPartWritten(version, part);
       });
@@ -75,8 +80,13 @@ void Server::AnnounceCheckpoint(uint64_t version) {
 void Server::OnVersionOpened(uint64_t version) {
   version_opened_ = clock_.Now();
   if (!job_checkpoints_ || ended()) return;
-  if (job_checkpoints_->Begin(clock_.Now(), version)) {
-    AnnounceCheckpoint(version);
+  DemandChange(version);
+  if (!job_checkpoints_->Begin(clock_.Now(), version)) return;
+  AnnounceCheckpoint(version);
+  if (next_codec_ && !change_version_) {
+    change_version_ = version;
+    job_checkpoints_->SetJob(
+        version, PrintJob(WithChoicesUntil(JobFrom(version), version)));
   }
 }
 
@@ -123,10 +133,33 @@ void Server::OnCheckpointDone(uint64_t version, const std::string& folder,
     return;
   }
   if (stop_signal_ != 0 && !last) {
-    Abort(WithExitCode(absl::CancelledError(absl::StrCat(
-                           "stopped by a signal after the checkpoint ", folder)),
-                       static_cast<ExitCode>(128 + stop_signal_)));
+    Abort(
+        WithExitCode(absl::CancelledError(absl::StrCat(
+                         "stopped by a signal after the checkpoint ", folder)),
+                     static_cast<ExitCode>(128 + stop_signal_)));
     return;
+  }
+  if (version == change_version_) {
+    const Job next = JobFrom(version);
+    next_codec_.reset();
+    change_version_.reset();
+    const auto& choices = options_.job->compress().auto_().choices();
+    const bool planned = std::any_of(
+        choices.begin(), choices.end(),
+        [version](const auto& choice) { return choice.step() == version; });
+    if (!status.ok() && planned) {
+      Abort(status);
+      return;
+    }
+    if (status.ok()) {
+      const auto checkpoint = ReadCheckpoint(folder);
+      if (checkpoint.ok()) {
+        GoOn({.job = next, .resume = *checkpoint});
+      } else {
+        Abort(checkpoint.status());
+      }
+      return;
+    }
   }
   CompleteIfDone();
 }

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
 #include "common/observe/observation.h"
 #include "common/optimizer/schedule.h"
 
@@ -22,7 +23,7 @@ uint32_t RoundCount(const Job& job) {
 }  // namespace
 
 absl::Status CheckMode(const Job& job, const Plan& plan) {
-  if (job.cluster().mode() == Cluster::BSP || job.cluster().servers() == 1) {
+  if (job.cluster().mode() == Cluster::BSP || ServerCount(job) == 1) {
     return absl::OkStatus();
   }
   std::string needs;

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
 #include "common/transport/memory_link.h"
 #include "common/wire/event_loop.h"
 #include "server/server.h"
@@ -34,7 +35,7 @@ class LocalJob {
         stop_(options.stop != nullptr ? *options.stop : never_) {}
 
   absl::StatusOr<nlohmann::json> Run() {
-    for (uint32_t s = 0; s < job_.cluster().servers(); ++s) {
+    for (uint32_t s = 0; s < ServerCount(job_); ++s) {
       TERSE_RETURN_IF_ERROR(AddServer(s));
     }
     for (uint32_t w = 0; w < job_.cluster().workers(); ++w) {
@@ -44,18 +45,11 @@ class LocalJob {
       TERSE_RETURN_IF_ERROR(server->Start());
     }
     std::vector<std::thread> threads;
-    for (size_t s = 0; s < servers_.size(); ++s) {
-      threads.emplace_back([this, s] {
-        Record(
-            RunEventLoop(*servers_[s], server_ends_[s]->inbox, clock_, stop_));
-      });
+    for (uint32_t s = 0; s < servers_.size(); ++s) {
+      threads.emplace_back([this, s] { Record(RunServer(s)); });
     }
-    for (size_t w = 0; w < workers_.size(); ++w) {
-      threads.emplace_back([this, w] {
-        workers_[w]->Start();
-        Record(
-            RunEventLoop(*workers_[w], worker_ends_[w]->inbox, clock_, stop_));
-      });
+    for (uint32_t w = 0; w < workers_.size(); ++w) {
+      threads.emplace_back([this, w] { Record(RunWorker(w)); });
     }
     for (std::thread& thread : threads) thread.join();
     TERSE_RETURN_IF_ERROR(first_error_);
@@ -63,30 +57,70 @@ class LocalJob {
   }
 
  private:
+  absl::Status RunServer(uint32_t shard) {
+    while (true) {
+      TERSE_RETURN_IF_ERROR(RunEventLoop(
+          *servers_[shard], server_ends_[shard]->inbox, clock_, stop_));
+      if (!servers_[shard]->goes_on()) return absl::OkStatus();
+      NextServer next = servers_[shard]->TakeNext();
+      if (shard == 0 && options_.on_choice) options_.on_choice(next.job);
+      MakeServer(shard, next);
+      TERSE_RETURN_IF_ERROR(servers_[shard]->Start());
+      for (auto& [peer, frame] : next.frames) {
+        servers_[shard]->OnFrame(peer, std::move(frame));
+      }
+    }
+  }
+
+  absl::Status RunWorker(uint32_t rank) {
+    while (true) {
+      workers_[rank]->Start();
+      const absl::Status result = RunEventLoop(
+          *workers_[rank], worker_ends_[rank]->inbox, clock_, stop_);
+      if (!workers_[rank]->goes_on()) return result;
+      MakeWorker(rank);
+    }
+  }
+
   absl::Status AddServer(uint32_t shard) {
     auto end = std::make_unique<Endpoint>();
     TERSE_ASSIGN_OR_RETURN(end->link,
                            network_.MakeLink(ShardAddress(shard), end->inbox));
+    server_ends_.push_back(std::move(end));
+    servers_.emplace_back();
+    MakeServer(shard, {.job = job_, .resume = options_.resume});
+    return absl::OkStatus();
+  }
+
+  void MakeServer(uint32_t shard, const NextServer& next) {
+    Endpoint& end = *server_ends_[shard];
     ServerOptions options;
     options.shard = shard;
-    if (shard == 0) options.job = job_;
     options.coordinator_address = ShardAddress(0);
     if (shard == 0) {
+      options.job = next.job;
+      options.resume = next.resume;
+      options.rates = next.rates;
       options.on_event = options_.on_event;
       options.checkpoint_directory = options_.checkpoint_directory;
-      options.resume = options_.resume;
     }
     options.background = std::make_unique<ThreadBackground>(
-        [&inbox = end->inbox] { inbox.Wake(); });
-    servers_.push_back(
-        std::make_unique<Server>(std::move(options), *end->link, clock_));
-    server_ends_.push_back(std::move(end));
-    return absl::OkStatus();
+        [&inbox = end.inbox] { inbox.Wake(); });
+    servers_[shard].reset();
+    servers_[shard] =
+        std::make_unique<Server>(std::move(options), *end.link, clock_);
   }
 
   absl::Status AddWorker(uint32_t rank) {
     auto end = std::make_unique<Endpoint>();
     TERSE_ASSIGN_OR_RETURN(end->link, network_.MakeLink("", end->inbox));
+    worker_ends_.push_back(std::move(end));
+    workers_.emplace_back();
+    MakeWorker(rank);
+    return absl::OkStatus();
+  }
+
+  void MakeWorker(uint32_t rank) {
     SessionOptions options;
     options.coordinator_address = ShardAddress(0);
     options.rank = rank;
@@ -94,15 +128,16 @@ class LocalJob {
       HandleNextEvent(*workers_[rank], worker_ends_[rank]->inbox, clock_,
                       stop_);
     };
-    workers_.push_back(std::make_unique<WorkerSession>(
+    options.measure_work = options_.measure_work;
+    options.cores = std::thread::hardware_concurrency();
+    workers_[rank].reset();
+    workers_[rank] = std::make_unique<WorkerSession>(
         std::move(options),
         [this](const Job& job, const Plan& plan, uint32_t worker) {
           std::lock_guard lock(make_model_mutex_);
           return options_.make_model(job, plan, worker);
         },
-        *end->link, clock_));
-    worker_ends_.push_back(std::move(end));
-    return absl::OkStatus();
+        *worker_ends_[rank]->link, clock_);
   }
 
   void Record(const absl::Status& status) {

@@ -24,6 +24,10 @@ struct LocalJobOptions {
   // As in ServerOptions.
   std::string checkpoint_directory;
   std::optional<FoundCheckpoint> resume;
+  // Of `compress.gradient: auto`; see SessionOptions.
+  WorkMeter measure_work;
+  // The job at the end, with every choice of a codec; null: not wanted.
+  std::function<void(const Job&)> on_choice;
 };
 
 // The report of the job. Errors: the first that any role ended with.

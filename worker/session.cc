@@ -85,6 +85,7 @@ WorkerSession::WorkerSession(SessionOptions options, ModelFactory make_model,
 
 void WorkerSession::Start() {
   join_deadline_ = clock_.Now() + options_.join_timeout;
+  counters_before_ = link_.Counters();
   const PeerId coordinator =
       link_.Connect(options_.coordinator_address, options_.join_timeout);
   shards_ = {coordinator};
@@ -130,10 +131,15 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
     case wire::MEAN_BUFFERS:
     case wire::EVALUATION_WEIGHTS:
       return OnEvaluationBlock(frame);
+    case wire::MEASURE:
+      return OnMeasure(frame);
+    case wire::PROBE:
+      return link_.Send(peer, frame);
     case wire::ABORT:
       // The others are told: they may see this worker leave before they hear
       // from the sender why.
-      End(StatusOfAbort(frame), peer);
+      goes_on_ = IsRejoin(frame);
+      End(goes_on_ ? absl::OkStatus() : StatusOfAbort(frame), peer);
       return absl::OkStatus();
     case wire::FINISH:
       spdlog::info("the job is done");
@@ -164,7 +170,7 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
       job_, ParseJob(welcome.job_yaml(), "the coordinator's job", {}));
   TERSE_ASSIGN_OR_RETURN(Plan plan, MakePlan(*job_));
   plan_ = std::make_unique<Plan>(std::move(plan));
-  const uint32_t servers = job_->cluster().servers();
+  const uint32_t servers = ServerCount(*job_);
   if (welcome.shard_addresses_size() != static_cast<int>(servers)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the coordinator names ", welcome.shard_addresses_size(),
@@ -196,6 +202,7 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
           {.await = [this](uint32_t tensor) { return AwaitTensor(tensor); },
            .on_part =
                [this](uint32_t tensor, std::span<const float> ready) {
+                 if (measuring_) return absl::OkStatus();
                  return Encode([&] {
                    return uplink_->PushReady(computed_step_, tensor, ready);
                  });
@@ -213,6 +220,8 @@ absl::Status WorkerSession::ReadyIfWelcomed() {
   wire::Ready ready;
   ready.set_train_samples(model_->train_samples());
   ready.set_test_samples(model_->test_samples());
+  ready.set_host(options_.host);
+  ready.set_cores(options_.cores);
   return SendToShard(0, MakeMessage(wire::READY, ready));
 }
 
@@ -294,15 +303,6 @@ absl::Status WorkerSession::OnSum(const Frame& frame) {
   return OnBlockTaken();
 }
 
-absl::Status WorkerSession::OnBasis(const Frame& frame) {
-  if (!started_) return absl::InvalidArgumentError("a basis before the start");
-  const absl::Time begin = clock_.Now();
-  const absl::Status pushed =
-      uplink_->PushFactor(frame.step, frame.block, frame.payload.bytes());
-  times_.set_decode_ns(times_.decode_ns() + Nanoseconds(clock_.Now() - begin));
-  return pushed;
-}
-
 absl::Status WorkerSession::OnBlockTaken() {
   // The step that is under way goes on by itself.
   if (!started_ || computing_) return absl::OkStatus();
@@ -331,6 +331,7 @@ bool WorkerSession::MayBeginEarly() const {
 }
 
 absl::Status WorkerSession::AwaitTensor(uint32_t tensor) {
+  if (measuring_) return absl::OkStatus();
   const TensorPlan& plan = plan_->tensors[tensor];
   for (uint32_t i = 0; i < plan.block_count; ++i) {
     // Blocks of the next version only come once this step's gradients are sent.
@@ -373,7 +374,7 @@ absl::Status WorkerSession::ReportStep(uint64_t step, const LossSums& sums) {
   report.set_loss_sum(sums.loss);
   report.set_correct(sums.correct);
   *report.mutable_times() = last_times_;
-  const LinkCounters counters = link_.Counters();
+  const LinkCounters counters = Counters();
   report.set_bytes_sent(counters.bytes_sent);
   report.set_bytes_received(counters.bytes_received);
   const std::optional<double> ratio = uplink_->ResidualNormRatio();
@@ -438,13 +439,6 @@ absl::Status WorkerSession::ComputeStep(uint64_t step) {
   return absl::OkStatus();
 }
 
-absl::Status WorkerSession::Encode(absl::FunctionRef<absl::Status()> push) {
-  const absl::Time begin = clock_.Now();
-  const absl::Status pushed = push();
-  encode_ += clock_.Now() - begin;
-  return pushed;
-}
-
 void WorkerSession::FinishStepTimes() {
   const absl::Time now = clock_.Now();
   times_.set_total_ns(Nanoseconds(now - step_started_));
@@ -463,8 +457,9 @@ void WorkerSession::End(const absl::Status& result, std::optional<PeerId> but) {
   result_ = result;
   // They leave when all has gone out; see OnPeerLost.
   for (const auto& [peer, shard] : peers_) {
-    if (!result.ok() && peer != but) {
-      link_.Send(peer, MakeAbort(result)).IgnoreError();
+    if ((goes_on_ || !result.ok()) && peer != but) {
+      link_.Send(peer, goes_on_ ? MakeRejoin() : MakeAbort(result))
+          .IgnoreError();
     }
     link_.Close(peer);
   }

@@ -5,7 +5,6 @@
 #define TERSE_WORKER_SESSION_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,39 +19,11 @@
 #include "common/transport/link.h"
 #include "proto/wire.pb.h"
 #include "worker/downlink.h"
-#include "worker/model.h"
 #include "worker/replica.h"
+#include "worker/session_options.h"
 #include "worker/uplink.h"
 
 namespace terse {
-
-// Makes the network of worker `rank`; errors end the job.
-using ModelFactory =
-    std::function<absl::StatusOr<std::unique_ptr<NetworkModel>>(
-        const Job& job, const Plan& plan, uint32_t rank)>;
-
-// A step that is over, for those who measure.
-struct StepRecord {
-  uint64_t step = 0;
-  uint64_t samples = 0;
-  double loss_sum = 0;
-  wire::StepTimes times;
-  std::optional<double> residual_norm_ratio;
-};
-
-struct SessionOptions {
-  std::string coordinator_address;
-  std::optional<uint32_t> rank;  // Absent: the coordinator chooses.
-  std::string token;
-  uint64_t incarnation = 0;
-  absl::Duration join_timeout = absl::Seconds(300);
-  // Called after every step, from the thread that drives the session.
-  std::function<void(const StepRecord&)> on_step;
-  // Handles one event of the link, waiting for it (HandleNextEvent), from
-  // within the session's own call: a step can then begin before all of its
-  // weights are in. Empty: it waits for all.
-  std::function<void()> handle_next_event;
-};
 
 class WorkerSession {
  public:
@@ -81,6 +52,8 @@ class WorkerSession {
   bool finished() const { return ended() && peers_.empty(); }
   // Requires: ended().
   const absl::Status& result() const { return *result_; }
+  // Whether the job has ended to go on at once, with another codec: join again.
+  bool goes_on() const { return goes_on_; }
 
   std::optional<uint32_t> rank() const { return rank_; }
   // The network as it is now; null before the job is known.
@@ -115,6 +88,10 @@ class WorkerSession {
   absl::Status OnWeights(const Frame& frame);
   absl::Status OnSum(const Frame& frame);
   absl::Status OnBasis(const Frame& frame);
+  // Of `compress.gradient: auto`.
+  absl::Status OnMeasure(const Frame& frame);
+  // Of this session.
+  LinkCounters Counters() const;
   // What follows a block of the next version.
   absl::Status OnBlockTaken();
   absl::Status OnEvaluationBlock(const Frame& frame);
@@ -170,6 +147,9 @@ class WorkerSession {
   bool evaluating_ = false;
   bool overlaps_ = false;   // The network awaits its tensors one by one.
   bool computing_ = false;  // Within ComputeStep.
+  bool measuring_ = false;  // Within OnMeasure.
+  bool goes_on_ = false;
+  LinkCounters counters_before_;  // What the link carried before this session.
   uint64_t computed_step_ = 0;
 
   std::vector<PeerId> shards_;

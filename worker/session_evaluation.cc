@@ -89,7 +89,7 @@ absl::Status WorkerSession::SayGoodbye() {
     std::nth_element(step_ns_.begin(), middle, step_ns_.end());
     goodbye.set_step_p50_ns(*middle);
   }
-  const LinkCounters counters = link_.Counters();
+  const LinkCounters counters = Counters();
   goodbye.set_bytes_sent(counters.bytes_sent);
   goodbye.set_bytes_received(counters.bytes_received);
   for (uint32_t s = 0; s < shards_.size(); ++s) {

@@ -174,9 +174,9 @@ absl::Status Uplink::SendBlock(uint64_t step, uint32_t id, Buffer payload) {
 std::optional<float> Uplink::ScaleInUse(uint32_t block, uint64_t step) const {
   const TensorPlan& plan = plan_.tensors[plan_.blocks[block].tensor];
   if (plan.level_codec == nullptr) return std::nullopt;
-  // Nothing is agreed on before the first step.
+  // Nothing is agreed on before the codec's first step.
   const bool given = plan.level_codec->sum_options().given_scale.has_value();
-  if (step == 0 && !given) return std::nullopt;
+  if (step == plan_.codec_since && !given) return std::nullopt;
   return shared_scales_[block];
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -137,31 +138,78 @@ absl::Status SavedState::ReadWorker(uint32_t worker, const std::string& name,
                   absl::StrCat("worker ", worker));
 }
 
+absl::Status SavedState::ReadPiece(const Names& names, std::string_view kind,
+                                   const Plan& plan, uint32_t block,
+                                   std::span<float> target) const {
+  const std::string name = PieceName(kind, plan, block);
+  const uint64_t first = plan.blocks[block].first_index;
+  const auto whole = names.find(name);
+  if (whole != names.end() && whole->second->Floats(name, target.size()).ok()) {
+    return ReadFrom(names, name, target);
+  }
+  const std::string prefix = name.substr(0, name.rfind('/') + 1);
+  size_t copied = 0;
+  for (auto piece = names.lower_bound(prefix);
+       piece != names.end() && piece->first.starts_with(prefix); ++piece) {
+    uint64_t begin = 0;
+    if (!absl::SimpleAtoi(piece->first.substr(prefix.size()), &begin)) continue;
+    const SafetensorsFile& file = *piece->second;
+    const size_t count =
+        file.tensors().at(piece->first).bytes.size() / sizeof(float);
+    const uint64_t from = std::max(first, begin);
+    const uint64_t to = std::min(first + target.size(), begin + count);
+    if (from >= to) continue;
+    TERSE_ASSIGN_OR_RETURN(const auto values, file.Floats(piece->first, count));
+    std::copy_n(values.begin() + static_cast<ptrdiff_t>(from - begin),
+                to - from,
+                target.begin() + static_cast<ptrdiff_t>(from - first));
+    copied += to - from;
+  }
+  if (copied == target.size()) return absl::OkStatus();
+  return Damaged(folder_, absl::StrCat("no tensor ", name));
+}
+
 absl::Status SavedState::ReadTensor(std::string_view kind, const Plan& plan,
                                     uint32_t tensor,
                                     std::span<float> target) const {
   const TensorPlan& of = plan.tensors[tensor];
   for (uint32_t b = of.first_block; b < of.first_block + of.block_count; ++b) {
     const BlockSpec& spec = plan.blocks[b];
-    TERSE_RETURN_IF_ERROR(Read(PieceName(kind, plan, b),
-                               target.subspan(spec.first_index, spec.count)));
+    TERSE_RETURN_IF_ERROR(
+        ReadBlock(kind, plan, b, target.subspan(spec.first_index, spec.count)));
   }
   return absl::OkStatus();
+}
+
+absl::Status SavedState::ReadWorkerPiece(uint32_t worker, std::string_view kind,
+                                         const Plan& plan, uint32_t block,
+                                         std::span<float> target) const {
+  TERSE_CHECK(worker < worker_names_.size());
+  const Names& names = worker_names_[worker];
+  const std::string name = PieceName(kind, plan, block);
+  const std::string prefix = name.substr(0, name.rfind('/') + 1);
+  const auto any = names.lower_bound(prefix);
+  const bool none = any == names.end() || !any->first.starts_with(prefix);
+  if (none && plan.codec_since > 0 && plan.codec_since == manifest_.version) {
+    std::fill(target.begin(), target.end(), 0.0f);
+    return absl::OkStatus();
+  }
+  return Annotate(ReadPiece(names, kind, plan, block, target),
+                  absl::StrCat("worker ", worker));
 }
 
 absl::Status SavedState::ReadKept(uint32_t worker, std::string_view kind,
                                   const Plan& plan, uint32_t block,
                                   std::span<float> target) const {
-  const std::string name = PieceName(kind, plan, block);
   if (manifest_.workers == plan.workers) {
-    return ReadWorker(worker, name, target);
+    return ReadWorkerPiece(worker, kind, plan, block, target);
   }
   const bool buffer = plan.IsBuffer(plan.blocks[block].tensor);
   std::fill(target.begin(), target.end(), 0.0f);
   std::vector<float> part(target.size());
   for (uint32_t w = 0; w < manifest_.workers; ++w) {
     if (!buffer && w % plan.workers != worker) continue;
-    TERSE_RETURN_IF_ERROR(ReadWorker(w, name, part));
+    TERSE_RETURN_IF_ERROR(ReadWorkerPiece(w, kind, plan, block, part));
     for (size_t i = 0; i < part.size(); ++i) target[i] += part[i];
   }
   if (!buffer) return absl::OkStatus();
@@ -187,6 +235,8 @@ Job EssenceOf(Job job) {
   train.clear_evaluate_every_epochs();
   train.set_steps(1);
   job.mutable_data()->clear_directory();
+  // A checkpoint knows what has been chosen.
+  job.mutable_compress()->clear_auto_();
   return job;
 }
 

@@ -72,6 +72,13 @@ class SavedState {
   absl::Status ReadWorker(uint32_t worker, const std::string& name,
                           std::span<float> target) const;
 
+  // What the shards keep of a block as `kind`, whatever the blocks that it was
+  // written in.
+  absl::Status ReadBlock(std::string_view kind, const Plan& plan,
+                         uint32_t block, std::span<float> target) const {
+    return ReadPiece(shard_names_, kind, plan, block, target);
+  }
+
   // A whole tensor put together from its pieces.
   absl::Status ReadTensor(std::string_view kind, const Plan& plan,
                           uint32_t tensor, std::span<float> target) const;
@@ -80,6 +87,7 @@ class SavedState {
   // "residual", "momentum" or "buffer". With as many workers as before: what
   // this one kept. Else residuals and momenta of worker i go to worker i modulo
   // the number of workers, so that their sum stays, and buffers are the mean.
+  // In the first step of another codec zeros where that kept nothing.
   absl::Status ReadKept(uint32_t worker, std::string_view kind,
                         const Plan& plan, uint32_t block,
                         std::span<float> target) const;
@@ -88,6 +96,14 @@ class SavedState {
   using Names = std::map<std::string, const SafetensorsFile*>;
   absl::Status ReadFrom(const Names& names, const std::string& name,
                         std::span<float> target) const;
+  // A piece, put together from others where there is none of this block.
+  // Errors: DataLoss (exit code 65): elements that no piece holds.
+  absl::Status ReadPiece(const Names& names, std::string_view kind,
+                         const Plan& plan, uint32_t block,
+                         std::span<float> target) const;
+  absl::Status ReadWorkerPiece(uint32_t worker, std::string_view kind,
+                               const Plan& plan, uint32_t block,
+                               std::span<float> target) const;
 
   std::string folder_;
   CheckpointManifest manifest_;

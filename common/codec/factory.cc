@@ -215,6 +215,10 @@ absl::StatusOr<std::unique_ptr<Codec>> Make(const GradientCodec& options,
       return absl::InvalidArgumentError(
           "gradient codec: powersgd takes two exchanges with a server and has "
           "no payload of its own; it works in jobs alone");
+    case GradientCodec::FASTEST:
+      return absl::InvalidArgumentError(
+          "gradient codec: auto chooses one of the others; it works in jobs "
+          "alone");
   }
   return absl::InvalidArgumentError(
       absl::StrCat("gradient codec: unknown kind ", int{options.kind()}));

@@ -110,6 +110,42 @@ absl::Status CheckRules(const Rules& rules, const std::string& path,
   return absl::OkStatus();
 }
 
+// What `auto` may choose from, and what it has chosen.
+absl::Status CheckAuto(const Job& job, const ErrorAtPath& error_at) {
+  const Compress& compress = job.compress();
+  for (int i = 0; i < compress.rules_size(); ++i) {
+    if (compress.rules(i).gradient().kind() != GradientCodec::FASTEST) continue;
+    return error_at(absl::StrCat("compress.rules.", i, ".gradient"),
+                    "auto is for compress.gradient alone");
+  }
+  const auto named = [&](int i, const GradientCodec& codec, const char* list) {
+    return codec.kind() == GradientCodec::FASTEST
+               ? error_at(absl::StrCat("compress.auto.", list, ".", i),
+                          "auto cannot be one of its own choices")
+               : absl::OkStatus();
+  };
+  for (int i = 0; i < compress.auto_().candidates_size(); ++i) {
+    TERSE_RETURN_IF_ERROR(
+        named(i, compress.auto_().candidates(i), "candidates"));
+  }
+  const auto& choices = compress.auto_().choices();
+  for (int i = 0; i < choices.size(); ++i) {
+    TERSE_RETURN_IF_ERROR(named(i, choices[i].gradient(), "choices"));
+    if (i == 0 ? choices[i].step() != 0
+               : choices[i].step() <= choices[i - 1].step()) {
+      return error_at(absl::StrCat("compress.auto.choices.", i, ".step"),
+                      "the first step is 0, and steps rise");
+    }
+  }
+  if (compress.gradient().kind() == GradientCodec::FASTEST &&
+      job.cluster().mode() != Cluster::BSP) {
+    return error_at("compress.gradient",
+                    "auto needs cluster.mode bsp: a change of codec is a "
+                    "checkpoint that the job goes on from");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckQuantize(const Quantize& quantize,
                            const ErrorAtPath& error_at) {
   TERSE_RETURN_IF_ERROR(
@@ -129,6 +165,7 @@ absl::Status CheckJob(const Job& job, const ErrorAtPath& error_at) {
   TERSE_RETURN_IF_ERROR(CheckQuantize(job.quantize(), error_at));
   TERSE_RETURN_IF_ERROR(
       CheckRules(job.compress().rules(), "compress.rules", error_at));
+  TERSE_RETURN_IF_ERROR(CheckAuto(job, error_at));
   TERSE_RETURN_IF_ERROR(CheckOptimizer(job, error_at));
   TERSE_RETURN_IF_ERROR(CheckCheckpoint(job, error_at));
   return CheckTrain(job, error_at);

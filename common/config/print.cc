@@ -10,6 +10,7 @@
 #include "common/config/schema.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
+#include "proto/job.pb.h"
 
 namespace terse {
 namespace {
@@ -52,8 +53,11 @@ std::string ScalarText(const Message& message, const FieldDescriptor& field) {
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_BOOL:
       return reflection.GetBool(message, &field) ? "true" : "false";
-    case FieldDescriptor::CPPTYPE_UINT32:
-      return absl::StrCat(reflection.GetUInt32(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT32: {
+      const uint32_t value = reflection.GetUInt32(message, &field);
+      const std::string& zero = field.options().GetExtension(zero_word);
+      return value == 0 && !zero.empty() ? zero : absl::StrCat(value);
+    }
     case FieldDescriptor::CPPTYPE_UINT64:
       return absl::StrCat(reflection.GetUInt64(message, &field));
     case FieldDescriptor::CPPTYPE_FLOAT:
@@ -125,6 +129,43 @@ void Append(const Message& message, const std::string& first_indent,
 }
 
 }  // namespace
+
+std::string PrintCodec(const GradientCodec& codec) {
+  GradientCodec filled = codec;
+  FillDefaults(filled);
+  GradientCodec defaults;
+  defaults.set_kind(filled.kind());
+  FillDefaults(defaults);
+  std::vector<std::string> options;
+  const Descriptor& type = *GradientCodec::descriptor();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    if (field.name() == "kind") continue;
+    if (field.is_repeated()) {
+      if (filled.GetReflection()->FieldSize(filled, &field) > 0) {
+        options.push_back(
+            absl::StrCat(field.name(), "=", ListText(filled, field)));
+      }
+      continue;
+    }
+    if (!filled.GetReflection()->HasField(filled, &field)) continue;
+    const Message* of = &filled;
+    const Message* other = &defaults;
+    const FieldDescriptor* shown = &field;
+    if (field.message_type() != nullptr) {
+      of = &filled.GetReflection()->GetMessage(filled, &field);
+      other = &defaults.GetReflection()->GetMessage(defaults, &field);
+      shown = ShorthandField(*field.message_type());
+    }
+    const std::string text = ScalarText(*of, *shown);
+    if (text == ScalarText(*other, *shown)) continue;
+    options.push_back(absl::StrCat(field.name(), "=", text));
+  }
+  return absl::StrCat(
+      EnumeratorName(
+          *GradientCodec::Kind_descriptor()->FindValueByNumber(filled.kind())),
+      options.empty() ? "" : ":", absl::StrJoin(options, ","));
+}
 
 std::string PrintJob(const Job& job) {
   Job filled = job;

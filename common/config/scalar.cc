@@ -107,8 +107,14 @@ std::string SetWhole(const YamlNode& node, const FieldDescriptor& field,
   const std::string bounds = limits.has_min() || limits.has_max()
                                  ? DescribeRange(limits)
                                  : absl::StrCat(" from 0 to ", type_max);
-  const std::string wrong = absl::StrCat("expects a whole number", bounds,
-                                         ", not ", DescribeNode(node));
+  const std::string& zero = field.options().GetExtension(zero_word);
+  if (!zero.empty() && node.text == zero) {
+    reflection.SetUInt32(&message, &field, 0);
+    return "";
+  }
+  const std::string wrong =
+      absl::StrCat("expects a whole number", bounds, zero.empty() ? "" : " or ",
+                   zero, ", not ", DescribeNode(node));
   if (node.quoted || !LooksDecimal(node.text, /*whole=*/true)) return wrong;
   uint64_t value = 0;
   if (ParseNumber(node.text, value) != std::errc()) return wrong;

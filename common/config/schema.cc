@@ -22,14 +22,15 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 2>
     kAlternatives = {{{"terse.Model.mlp", "terse.Model.layers"},
                       {"terse.Train.epochs", "terse.Train.steps"}}};
 
-constexpr std::array<std::string_view, 14> kRequired = {
+constexpr std::array<std::string_view, 15> kRequired = {
     "terse.Mlp.hidden",           "terse.Conv.filters",
     "terse.Linear.outputs",       "terse.Residual.layers",
     "terse.Embedding.width",      "terse.Lstm.hidden",
     "terse.WeightRule.match",     "terse.WeightRule.weights",
     "terse.ActivationRule.match", "terse.ActivationRule.activations",
     "terse.BackwardRule.match",   "terse.BackwardRule.backward",
-    "terse.GradientRule.match",   "terse.GradientRule.gradient"};
+    "terse.GradientRule.match",   "terse.GradientRule.gradient",
+    "terse.CodecChoice.gradient"};
 
 // Sets a scalar field to its own default, so that it is present.
 void SetToDefault(Message& message, const FieldDescriptor& field) {
@@ -61,6 +62,9 @@ void SetToDefault(Message& message, const FieldDescriptor& field) {
 }  // namespace
 
 std::string EnumeratorName(const EnumValueDescriptor& value) {
+  if (value.options().HasExtension(word)) {
+    return value.options().GetExtension(word);
+  }
   return absl::AsciiStrToLower(value.name());
 }
 

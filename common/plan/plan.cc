@@ -12,6 +12,7 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/codec/factory.h"
+#include "common/config/job.h"
 #include "common/config/names.h"
 #include "common/optimizer/schedule.h"
 #include "common/plan/blocks.h"
@@ -82,6 +83,10 @@ class Planner {
     plan_.model = std::move(model);
     plan_.workers = job.cluster().workers();
     plan_.lockstep = job.cluster().mode() == Cluster::BSP;
+    const auto& choices = job.compress().auto_().choices();
+    if (IsAuto(job) && !choices.empty()) {
+      plan_.codec_since = choices.rbegin()->step();
+    }
   }
 
   absl::StatusOr<Plan> Make() {
@@ -101,7 +106,7 @@ class Planner {
     TERSE_RETURN_IF_ERROR(CutBlocks(plan_));
     TERSE_RETURN_IF_ERROR(CheckSharedScales());
     TERSE_RETURN_IF_ERROR(ChooseDown());
-    TERSE_RETURN_IF_ERROR(DealBlocks(job_.cluster().servers(), plan_));
+    TERSE_RETURN_IF_ERROR(DealBlocks(ServerCount(job_), plan_));
     return std::move(plan_);
   }
 
@@ -124,8 +129,8 @@ class Planner {
         ElementCount(spec.shape) < compress.small_tensor_elements();
     const int rule = LastMatch(compress.rules(), spec.name);
     const GradientCodec options = rule >= 0 ? compress.rules(rule).gradient()
-                                  : small   ? Uncompressed(compress.gradient())
-                                            : compress.gradient();
+                                  : small   ? Uncompressed(GradientOf(job_))
+                                            : GradientOf(job_);
     tensor.error_feedback =
         options.error_feedback() && options.kind() != GradientCodec::NONE;
     TERSE_RETURN_IF_ERROR(ChooseFeedback(options, tensor));

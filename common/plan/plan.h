@@ -74,6 +74,9 @@ struct Plan {
   // Every round waits for all workers: what is sent for one has arrived before
   // anything for the next is.
   bool lockstep = true;
+  // The step from which on the codecs are in use (compress.auto.choices): in it
+  // nothing is known of scales and factors of the steps before.
+  uint64_t codec_since = 0;
   std::vector<TensorPlan> tensors;  // As model.tensors.
   // Parameters, then buffers; each by tensor, then by first_index.
   std::vector<BlockSpec> blocks;

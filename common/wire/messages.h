@@ -48,6 +48,19 @@ inline absl::Status StatusOfAbort(const Frame& frame) {
                       static_cast<ExitCode>(message->exit_code()));
 }
 
+// To everybody: the job goes on at once, as another one; join again.
+inline Frame MakeRejoin() {
+  wire::Abort message;
+  message.set_rejoin(true);
+  return MakeMessage(wire::ABORT, message);
+}
+
+inline bool IsRejoin(const Frame& frame) {
+  if (frame.type != wire::ABORT) return false;
+  const auto message = ParseMessage<wire::Abort>(frame);
+  return message.ok() && message->rejoin();
+}
+
 }  // namespace terse
 
 #endif  // TERSE_COMMON_WIRE_MESSAGES_H_

@@ -47,6 +47,8 @@ const std::atomic<int>& StopSignal() {
   return stop_signal;
 }
 
+void StopAllRoles() { stop_signal.store(SIGTERM | kSecondSignal); }
+
 void StartLog(const std::string& role) {
   auto logger = spdlog::stderr_logger_mt(role);
   logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(

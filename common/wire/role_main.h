@@ -18,6 +18,10 @@ namespace terse {
 // Call once, before any thread is started.
 const std::atomic<int>& StopSignal();
 
+// Ends this process's roles as a second signal would; for a role that fails
+// beside another one.
+void StopAllRoles();
+
 // Logs go to standard error: time in UTC, level, `role`, message.
 void StartLog(const std::string& role);
 

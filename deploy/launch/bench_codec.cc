@@ -116,7 +116,10 @@ std::vector<std::string> AllCodecNames() {
   const auto& kinds = *GradientCodec::Kind_descriptor();
   std::vector<std::string> names;
   for (int i = 0; i < kinds.value_count(); ++i) {
-    if (kinds.value(i)->number() == GradientCodec::POWERSGD) continue;
+    const int kind = kinds.value(i)->number();
+    if (kind == GradientCodec::POWERSGD || kind == GradientCodec::FASTEST) {
+      continue;
+    }
     names.push_back(absl::AsciiStrToLower(kinds.value(i)->name()));
   }
   return names;

@@ -127,6 +127,26 @@ std::string Lines(const Plot& plot, const Axis& x, const Axis& y) {
   return svg;
 }
 
+std::string Marks(const Plot& plot, const Axis& x, const Axis& y) {
+  std::string svg;
+  for (size_t m = 0; m < plot.marks.size(); ++m) {
+    const PlotMark& mark = plot.marks[m];
+    const char* colour = kColours[mark.series % kColours.size()];
+    const double at = x.At(mark.x);
+    absl::StrAppendFormat(
+        &svg,
+        "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" "
+        "stroke=\"%s\" stroke-dasharray=\"2 4\"/>\n",
+        at, y.begin, at, y.end, colour);
+    // One under the other, so that near ones can be read.
+    const double row = kTop + 12 + 14 * static_cast<double>(m % 8);
+    svg +=
+        Text(at - 4, row, "end", mark.name,
+             absl::StrFormat("fill=\"%s\" font-size=\"10\"", colour).c_str());
+  }
+  return svg;
+}
+
 }  // namespace
 
 std::string PlotSvg(const Plot& plot) {
@@ -150,13 +170,16 @@ std::string PlotSvg(const Plot& plot) {
                       kWidth, kHeight),
       Text(kLeft, 28, "start", plot.title,
            "font-size=\"16\" font-weight=\"bold\""),
-      Axes(plot, x, y), Lines(plot, x, y), "</svg>\n");
+      Axes(plot, x, y), Lines(plot, x, y), Marks(plot, x, y), "</svg>\n");
 }
 
 void AddBenchPlot(CLI::App& bench, BenchPlotOptions& options) {
   CLI::App& plot = *bench.add_subcommand(
-      "plot", "Draws what terse bench comm --json wrote: bandwidth over size");
-  plot.add_option("files", options.files, "JSON of terse bench comm")
+      "plot",
+      "Draws what terse bench comm --json wrote, bandwidth over size, or terse "
+      "bench advise --json, step time over link rate");
+  plot.add_option("files", options.files,
+                  "JSON of terse bench comm or of terse bench advise")
       ->required()
       ->type_name("FILE...");
   plot.add_option("-o,--output", options.output, "The picture")
@@ -166,13 +189,49 @@ void AddBenchPlot(CLI::App& bench, BenchPlotOptions& options) {
 
 namespace {
 
-absl::Status AddSeries(const std::string& path, Plot& plot) {
+absl::Status BadFile(const std::string& path) {
+  return WithExitCode(
+      absl::DataLossError(path + " is no JSON of terse bench comm or advise, "
+                                 "or of another than the files before"),
+      ExitCode::kBadData);
+}
+
+// The curves of advice, and where they cross fp32's.
+absl::Status AddAdvice(const nlohmann::json& advice, const std::string& path,
+                       Plot& plot) {
+  try {
+    for (const nlohmann::json& row : advice.at("codecs")) {
+      const auto name = row.at("codec").get<std::string>();
+      PlotSeries& series = plot.series.emplace_back();
+      series.name = name;
+      for (const nlohmann::json& point : row.at("curve")) {
+        const double gbit = point.at("gbit"), ms = point.at("step_ms");
+        if (gbit > 0 && ms > 0) series.points.emplace_back(gbit, ms);
+      }
+      const nlohmann::json& below = row.at("pays_below_gbit_fp32");
+      if (series.points.empty() || !below.is_number()) continue;
+      const double rate = below;
+      if (rate <= series.points.front().first ||
+          rate >= series.points.back().first) {
+        continue;
+      }
+      plot.marks.push_back({.x = rate,
+                            .series = plot.series.size() - 1,
+                            .name = absl::StrFormat("%.3g", rate)});
+    }
+  } catch (const nlohmann::json::exception&) {
+    return BadFile(path);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddSeries(const std::string& path, bool advice, Plot& plot) {
   TERSE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   const nlohmann::json bench = nlohmann::json::parse(text, nullptr, false);
-  const auto bad = WithExitCode(
-      absl::DataLossError(path + " is no JSON of terse bench comm"),
-      ExitCode::kBadData);
-  if (!bench.is_object() || !bench.contains("results")) return bad;
+  const absl::Status bad = BadFile(path);
+  if (!bench.is_object()) return bad;
+  if (advice) return AddAdvice(bench, path, plot);
+  if (!bench.contains("results")) return bad;
   try {
     const nlohmann::json& config = bench.at("config");
     for (const nlohmann::json& row : bench.at("results")) {
@@ -196,15 +255,33 @@ absl::Status AddSeries(const std::string& path, Plot& plot) {
 
 }  // namespace
 
+namespace {
+
+bool IsAdvice(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return false;
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  return json.is_object() && json.value("kind", "") == "advice";
+}
+
+}  // namespace
+
 int RunBenchPlot(const BenchPlotOptions& options) {
+  const bool advice = IsAdvice(options.files.front());
   Plot plot{.title = "What a worker exchanges, as fp32 would",
             .x_label = "tensors under way, bytes of fp32",
             .y_label = "GB/s (busbw)",
             .x_bytes = true,
             .series = {}};
+  if (advice) {
+    plot = {.title = "A step, and below which rates codecs pay against fp32",
+            .x_label = "rate of a host's link, Gbit/s",
+            .y_label = "ms a step, predicted",
+            .series = {}};
+  }
   absl::Status status;
   for (const std::string& file : options.files) {
-    status.Update(AddSeries(file, plot));
+    status.Update(AddSeries(file, advice, plot));
   }
   if (status.ok()) status = WriteFile(options.output, PlotSvg(plot));
   if (status.ok()) return 0;

@@ -7,10 +7,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "common/config/job.h"
+#include "common/cost/traffic.h"
 #include "deploy/launch/describe.h"
 #include "deploy/launch/format.h"
 #include "deploy/launch/table.h"
-#include "deploy/launch/traffic.h"
 
 namespace terse {
 namespace {
@@ -126,7 +127,7 @@ std::string PlacementTable(const Job& job, const Plan& plan) {
                   buffer ? "" : WithSeparators(traffic.bytes_up()),
                   buffer ? "" : WithSeparators(traffic.bytes_down())});
   }
-  const uint64_t reports = job.cluster().servers() * StepReportBytes(job);
+  const uint64_t reports = ServerCount(job) * StepReportBytes(job);
   table.AddRow(
       {"step reports", "", "", "", "", "", WithSeparators(reports), "0"});
   const Traffic traffic = PlanTraffic(plan);
@@ -147,7 +148,7 @@ std::string MemoryText(const Job& job, const Plan& plan) {
   };
   // The largest server is the one that must fit its machine.
   ServerMemory server;
-  for (uint32_t shard = 0; shard < job.cluster().servers(); ++shard) {
+  for (uint32_t shard = 0; shard < ServerCount(job); ++shard) {
     const ServerMemory memory = MemoryOfServer(job, plan, shard);
     if (memory.total() > server.total()) server = memory;
   }
@@ -185,8 +186,8 @@ std::string InspectText(const Job& job, const Plan& plan) {
 
 std::string PlanText(const Job& job, const Plan& plan) {
   return absl::StrCat("Job ", CutMiddle(job.name(), kNameWidth), "\n",
-                      job.cluster().servers(),
-                      job.cluster().servers() == 1 ? " server, " : " servers, ",
+                      ServerCount(job),
+                      ServerCount(job) == 1 ? " server, " : " servers, ",
                       job.cluster().workers(),
                       job.cluster().workers() == 1 ? " worker" : " workers",
                       "; bytes of a worker's step, as predicted\n\n",

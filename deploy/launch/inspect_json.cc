@@ -1,6 +1,7 @@
+#include "common/config/job.h"
+#include "common/cost/traffic.h"
 #include "deploy/launch/describe.h"
 #include "deploy/launch/inspect.h"
-#include "deploy/launch/traffic.h"
 #include "nlohmann/json.hpp"
 
 namespace terse {
@@ -61,11 +62,11 @@ std::string InspectJson(const Job& job, const Plan& plan) {
 
 std::string PlanJson(const Job& job, const Plan& plan) {
   const Traffic traffic = PlanTraffic(plan);
-  const uint64_t reports = job.cluster().servers() * StepReportBytes(job);
+  const uint64_t reports = ServerCount(job) * StepReportBytes(job);
   const uint64_t up = traffic.bytes_up() + reports;
   const uint64_t parameters = plan.ParameterCount();
   Json json = {{"job", job.name()},
-               {"servers", job.cluster().servers()},
+               {"servers", ServerCount(job)},
                {"workers", job.cluster().workers()},
                {"parameters", parameters},
                {"blocks", plan.blocks.size()},
@@ -86,7 +87,7 @@ std::string PlanJson(const Job& job, const Plan& plan) {
     tensor["step_bytes_down"] = tensor_traffic.bytes_down();
     json["tensors"].push_back(std::move(tensor));
   }
-  for (uint32_t shard = 0; shard < job.cluster().servers(); ++shard) {
+  for (uint32_t shard = 0; shard < ServerCount(job); ++shard) {
     const ServerMemory memory = MemoryOfServer(job, plan, shard);
     json["server_memory"].push_back({{"weights", memory.weights},
                                      {"optimizer", memory.optimizer},

@@ -156,7 +156,7 @@ class Renderer {
     YAML::Node container = pod["containers"][0];
     const bool server = container["name"].as<std::string>() == "server";
     const uint32_t count =
-        server ? job_.cluster().servers() : job_.cluster().workers();
+        server ? ServerCount(job_) : job_.cluster().workers();
     spec["completions"] = count;
     spec["parallelism"] = count;
     SetLabels(spec["template"]["metadata"]);

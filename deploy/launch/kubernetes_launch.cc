@@ -17,6 +17,13 @@ absl::Status Launch(const std::string& job_path,
   TERSE_ASSIGN_OR_RETURN(const Job job, ReadJobFile(job_path, overrides));
   // Nothing starts for a job whose model does not fit together.
   TERSE_RETURN_IF_ERROR(MakePlan(job).status());
+  if (IsColocated(job)) {
+    return WithExitCode(
+        absl::InvalidArgumentError(
+            "cluster.servers: colocated: on Kubernetes servers are pods of "
+            "their own; give a number"),
+        ExitCode::kBadJob);
+  }
   TERSE_ASSIGN_OR_RETURN(const std::string token, MakeToken());
   TERSE_ASSIGN_OR_RETURN(const std::string manifests,
                          RenderKubernetes(job, options.manifests, token));

@@ -16,6 +16,7 @@
 #include "common/checkpoint/checkpoint.h"
 #include "common/config/job.h"
 #include "common/plan/plan.h"
+#include "deploy/launch/advise.h"
 #include "deploy/launch/bench_command.h"
 #include "deploy/launch/bench_plot.h"
 #include "deploy/launch/doctor.h"
@@ -36,6 +37,8 @@ struct Flags {
   RunOptions run;
   BenchCodecOptions bench;
   BenchPlotOptions plot;
+  AdviseOptions advise;
+  AdviseOptions plan;
   DoctorOptions doctor;
   ExportOptions exported;
   EvalOptions eval;
@@ -43,7 +46,7 @@ struct Flags {
   StatusOptions status;
   ReportOptions report;
   TlsOptions tls;
-  uint32_t servers = 0;
+  std::string servers;
   uint32_t workers = 0;
   std::string transport;
   double grace_seconds = 30;
@@ -65,7 +68,10 @@ void AddTrainOptions(CLI::App& train, Flags& flags) {
   train.add_option("job", flags.train.job_path, "The job file (YAML)")
       ->required()
       ->type_name("JOB.yaml");
-  train.add_option("--servers", flags.servers, "Server processes (shards)")
+  train
+      .add_option("--servers", flags.servers,
+                  "Server processes (shards), or colocated: one in each "
+                  "worker's process")
       ->type_name("S");
   train.add_option("--workers", flags.workers, "Worker processes")
       ->type_name("N");
@@ -317,7 +323,10 @@ int Main(int argc, char** argv) {
   AddEval(app, flags.eval);
   AddExport(app, flags.exported);
   flags.bench.version = TERSE_VERSION;
-  AddBenchPlot(AddBench(app, flags.bench), flags.plot);
+  CLI::App& bench = AddBench(app, flags.bench);
+  AddBenchPlot(bench, flags.plot);
+  AddAdvise(bench, flags.advise);
+  AddPlan(app, flags.plan);
   flags.doctor.version = TERSE_VERSION;
   AddDoctor(app, flags.doctor);
   AddTls(app, flags.tls);
@@ -331,12 +340,14 @@ int Main(int argc, char** argv) {
   }
   const CLI::App& command = *app.get_subcommands().front();
   if (command.get_name() == "doctor") return RunDoctor(flags.doctor);
+  if (command.get_name() == "plan") return RunPlan(flags.plan);
   if (command.get_name() == "run") return RunOneProcess(flags.run);
   if (command.get_name() == "eval") return RunEval(flags.eval);
   if (command.get_name() == "export") return RunExport(flags.exported);
   if (command.get_name() == "bench") {
     const CLI::App& what = *command.get_subcommands().front();
     if (what.get_name() == "comm") return BecomeCommBench(what.remaining());
+    if (what.get_name() == "advise") return RunAdvise(flags.advise);
     if (what.get_name() == "plot") return RunBenchPlot(flags.plot);
     return RunBenchCodec(flags.bench);
   }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
 #include "deploy/launch/run_directory.h"
 
 namespace terse {
@@ -34,8 +35,8 @@ absl::StatusOr<RemoteHosts> RemoteHosts::Make(const Job& job,
   RemoteHosts hosts;
   TERSE_ASSIGN_OR_RETURN(const std::vector<HostSlots> slots,
                          ParseHostfile(*text, options.hostfile));
-  TERSE_ASSIGN_OR_RETURN(hosts.placement_, PlaceRoles(slots, cluster.servers(),
-                                                      cluster.workers()));
+  TERSE_ASSIGN_OR_RETURN(
+      hosts.placement_, PlaceRoles(slots, ServerCount(job), cluster.workers()));
   TERSE_ASSIGN_OR_RETURN(hosts.options_.agent, FindAgent(options.agent));
   hosts.options_.grace = options.grace;
   std::error_code error;

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
 
 namespace terse {
 namespace {
@@ -108,13 +109,25 @@ std::string HttpPortFile(const std::string& run_directory) {
   return absl::StrCat(run_directory, "/shard-0.http");
 }
 
-Role CoordinatorRole(const RoleOptions& options) {
-  Role role = MakeRole(
-      options, "server", 0,
-      {absl::StrCat(options.binary_directory, "/terse-server"), "--job",
-       JobFile(options), "--shard", "0", "--listen", ListenAddress(options, 0),
-       "--port-file", PortFile(options.run_directory), "--run-dir",
-       options.run_directory});
+Role CoordinatorRole(const Job& job, const RoleOptions& options) {
+  const bool colocated = IsColocated(job);
+  std::vector<std::string> arguments = {
+      absl::StrCat(options.binary_directory,
+                   colocated ? "/terse-worker" : "/terse-server"),
+      "--job", JobFile(options)};
+  if (colocated) {
+    arguments.insert(arguments.end(), {"--colocated", "--rank", "0"});
+    AddDataDirectory(options, arguments);
+  } else {
+    arguments.insert(arguments.end(), {"--shard", "0"});
+  }
+  arguments.insert(
+      arguments.end(),
+      {"--listen", ListenAddress(options, 0), "--port-file",
+       PortFile(options.run_directory), "--run-dir", options.run_directory});
+  Role role = MakeRole(options, colocated ? "worker" : "server", 0,
+                       std::move(arguments));
+  if (colocated) SetThreads(job, role);
   AddResume(options, role);
   role.coordinator = true;
   AddPage(options, role);
@@ -124,7 +137,8 @@ Role CoordinatorRole(const RoleOptions& options) {
 std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,
                              const std::string& coordinator) {
   std::vector<Role> roles;
-  for (uint32_t shard = 1; shard < job.cluster().servers(); ++shard) {
+  const bool colocated = IsColocated(job);
+  for (uint32_t shard = 1; !colocated && shard < ServerCount(job); ++shard) {
     roles.push_back(
         MakeRole(options, "server", shard,
                  {absl::StrCat(options.binary_directory, "/terse-server"),
@@ -132,10 +146,15 @@ std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,
                   "--listen", ListenAddress(options, shard)}));
     AddPeerTimeout(job, roles.back().process.arguments);
   }
-  for (uint32_t rank = 0; rank < job.cluster().workers(); ++rank) {
+  for (uint32_t rank = colocated ? 1 : 0; rank < job.cluster().workers();
+       ++rank) {
     std::vector<std::string> arguments = {
         absl::StrCat(options.binary_directory, "/terse-worker"),
         "--coordinator", coordinator, "--rank", absl::StrCat(rank)};
+    if (colocated) {
+      arguments.insert(arguments.end(), {"--colocated", "--listen",
+                                         ListenAddress(options, rank)});
+    }
     AddDataDirectory(options, arguments);
     AddPeerTimeout(job, arguments);
     roles.push_back(MakeRole(options, "worker", rank, std::move(arguments)));

@@ -32,8 +32,9 @@ std::string PortFile(const std::string& run_directory);
 // Where it writes the address of its page.
 std::string HttpPortFile(const std::string& run_directory);
 
-// Shard 0, which holds the job and admits the others.
-Role CoordinatorRole(const RoleOptions& options);
+// Shard 0, which holds the job and admits the others; where servers are
+// colocated, worker 0 with it.
+Role CoordinatorRole(const Job& job, const RoleOptions& options);
 
 // All the others; `coordinator` is shard 0's address.
 std::vector<Role> OtherRoles(const Job& job, const RoleOptions& options,

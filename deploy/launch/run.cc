@@ -99,10 +99,13 @@ class OneProcess {
  private:
   bool mpi() const { return job_.cluster().transport() == Cluster::MPI; }
   bool coordinates() const {
-    return assignment_.role == JobRole::kServer && assignment_.rank == 0u;
+    return assignment_.rank == 0u &&
+           (assignment_.role == JobRole::kServer || IsColocated(job_));
   }
   absl::StatusOr<ProcessSpec> Server(const std::string& binaries);
   absl::StatusOr<ProcessSpec> Worker(const std::string& binaries);
+  // What a server is told, in a process of its own or a worker's.
+  absl::Status AddServer(ProcessSpec& spec);
   absl::StatusOr<std::string> MakeRunFolder();
 
   const RunOptions& options_;
@@ -115,11 +118,12 @@ std::string OneProcess::Announcement() const {
   const Cluster& cluster = job_.cluster();
   const std::string rank =
       place_.rank ? absl::StrCat("rank ", *place_.rank) : "this process";
-  const std::string role =
-      assignment_.role == JobRole::kServer ? "server" : "worker";
+  const std::string role = assignment_.role == JobRole::kServer ? "server"
+                           : IsColocated(job_) ? "worker and server"
+                                               : "worker";
   return absl::StrCat(
-      "world=", cluster.servers() + cluster.workers(), " from ", place_.source,
-      ": ", rank, " is ", assignment_.rank ? "" : "a ", role,
+      "world=", ProcessCount(job_), " from ", place_.source, ": ", rank, " is ",
+      assignment_.rank ? "" : "a ", role,
       assignment_.rank ? absl::StrCat(" ", *assignment_.rank) : "",
       mpi() ? ", over MPI"
             : absl::StrCat(", over gRPC, server 0 at ", place_.coordinator));
@@ -140,8 +144,7 @@ absl::StatusOr<ProcessSpec> OneProcess::Prepare() {
   if (mpi()) {
     Append(spec.arguments, "--transport", "mpi");
     // An MPI that sees only itself would train alone.
-    Append(spec.arguments, "--mpi-ranks",
-           absl::StrCat(job_.cluster().servers() + job_.cluster().workers()));
+    Append(spec.arguments, "--mpi-ranks", absl::StrCat(ProcessCount(job_)));
   }
   if (job_.cluster().has_peer_timeout_seconds() && !coordinates()) {
     Append(spec.arguments, "--peer-timeout-seconds",
@@ -159,6 +162,11 @@ absl::StatusOr<ProcessSpec> OneProcess::Server(const std::string& binaries) {
   ProcessSpec spec;
   spec.arguments = {absl::StrCat(binaries, "/terse-server"), "--shard",
                     absl::StrCat(*assignment_.rank)};
+  TERSE_RETURN_IF_ERROR(AddServer(spec));
+  return spec;
+}
+
+absl::Status OneProcess::AddServer(ProcessSpec& spec) {
   if (coordinates()) {
     // Nothing starts for a job whose model does not fit together.
     TERSE_RETURN_IF_ERROR(MakePlan(job_).status());
@@ -168,10 +176,10 @@ absl::StatusOr<ProcessSpec> OneProcess::Server(const std::string& binaries) {
     Append(spec.arguments, "--report", options_.report_path);
     Append(spec.arguments, "--resume", options_.resume);
   }
-  if (mpi()) return spec;
+  if (mpi()) return absl::OkStatus();
   if (coordinates()) {
     Append(spec.arguments, "--listen", ListenAddress(place_.coordinator));
-    return spec;
+    return absl::OkStatus();
   }
   Append(spec.arguments, "--coordinator", place_.coordinator);
   TERSE_ASSIGN_OR_RETURN(
@@ -179,13 +187,23 @@ absl::StatusOr<ProcessSpec> OneProcess::Server(const std::string& binaries) {
       OwnHostTowards(place_.coordinator,
                      absl::Seconds(job_.cluster().join_timeout_seconds())));
   Append(spec.arguments, "--listen", absl::StrCat(host, ":0"));
-  return spec;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ProcessSpec> OneProcess::Worker(const std::string& binaries) {
   ProcessSpec spec;
   spec.arguments = {absl::StrCat(binaries, "/terse-worker")};
-  if (!mpi()) Append(spec.arguments, "--coordinator", place_.coordinator);
+  if (IsColocated(job_)) {
+    if (!assignment_.rank) {
+      return BadCommandLine(
+          absl::StrCat("cluster.servers: colocated: ", place_.source,
+                       " does not say which worker this is: give --rank"));
+    }
+    spec.arguments.push_back("--colocated");
+    TERSE_RETURN_IF_ERROR(AddServer(spec));
+  } else if (!mpi()) {
+    Append(spec.arguments, "--coordinator", place_.coordinator);
+  }
   if (assignment_.rank) {
     Append(spec.arguments, "--rank", absl::StrCat(*assignment_.rank));
   }

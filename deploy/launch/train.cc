@@ -109,11 +109,12 @@ class TrainRun {
 
 absl::StatusOr<int> TrainRun::Run() {
   const Cluster& cluster = job_.cluster();
-  printer_.Say(absl::StrCat("terse: ", job_.name(), ": ",
-                            CountOf(cluster.servers(), "server"), " and ",
-                            CountOf(cluster.workers(), "worker"),
-                            IsMemory(job_) ? " in one process" : " over gRPC",
-                            "; files in ", roles_.run_directory, "/"));
+  printer_.Say(absl::StrCat(
+      "terse: ", job_.name(), ": ", CountOf(ServerCount(job_), "server"),
+      " and ", CountOf(cluster.workers(), "worker"),
+      IsColocated(job_) ? ", one in each worker's process" : "",
+      IsMemory(job_) ? " in one process" : " over gRPC", "; files in ",
+      roles_.run_directory, "/"));
   metrics_.Skip();
   while (true) {
     TERSE_ASSIGN_OR_RETURN(const Outcome outcome, RunOnce());
@@ -164,9 +165,9 @@ absl::StatusOr<Outcome> TrainRun::RunOnce() {
     all_started_ = true;
     TERSE_RETURN_IF_ERROR(supervisor_->Start(MemoryRole(job_, roles_)));
   } else {
-    state_.servers = job_.cluster().servers();
+    state_.servers = ServerCount(job_);
     state_.workers = job_.cluster().workers();
-    TERSE_RETURN_IF_ERROR(Start(CoordinatorRole(roles_)));
+    TERSE_RETURN_IF_ERROR(Start(CoordinatorRole(job_, roles_)));
   }
   return supervisor_->Run([this] { return Tick(); });
 }
@@ -215,7 +216,7 @@ absl::Status TrainRun::StartOthersWhenReady() {
     return WithExitCode(
         absl::DeadlineExceededError(absl::StrFormat(
             "server 0 opened no port within cluster.join_timeout_seconds = %d; "
-            "see %s/logs/server-0.log",
+            "see %s/logs/",
             job_.cluster().join_timeout_seconds(), roles_.run_directory)),
         ExitCode::kPeerNeverCame);
   }
@@ -275,7 +276,7 @@ void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles,
     all.push_back(MemoryRole(job, roles));
   } else {
     all = OtherRoles(job, roles, "ADDRESS");
-    all.insert(all.begin(), CoordinatorRole(roles));
+    all.insert(all.begin(), CoordinatorRole(job, roles));
   }
   for (const Role& local : all) {
     const Role role = hosts ? hosts->Place(local) : local;
@@ -311,8 +312,7 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
         absl::InvalidArgumentError(absl::StrFormat(
             "cluster.transport: mpi needs MPI's launcher: mpirun -np %d terse "
             "run %s",
-            job.cluster().servers() + job.cluster().workers(),
-            options.job_path)),
+            ProcessCount(job), options.job_path)),
         ExitCode::kBadCommandLine);
   }
   if (options.resume == "auto" && options.run_directory.empty()) {
@@ -332,7 +332,8 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
   std::optional<RemoteHosts> hosts;
   if (!options.hostfile.empty()) {
     TERSE_ASSIGN_OR_RETURN(hosts, RemoteHosts::Make(job, options));
-    roles.server_hosts = hosts->placement().servers;
+    roles.server_hosts = IsColocated(job) ? hosts->placement().workers
+                                          : hosts->placement().servers;
   }
   // Loopback of another machine is of no use here.
   if (options.http != "none" && options.hostfile.empty()) {

@@ -7,6 +7,7 @@
 namespace terse {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -78,6 +79,52 @@ TEST_F(EndToEnd, BenchCodecExplainsWhatItDoesNotTake) {
   EXPECT_THAT(flag.err, HasSubstr("did you mean --threads?"));
   EXPECT_THAT(flag.err, HasSubstr("terse bench codec --help"));
   EXPECT_EQ(Terse({"bench"}).exit_code, 2);
+}
+
+TEST_F(EndToEnd, AdviceIsMeasuredAndDrawn) {
+  const CommandResult result =
+      Terse({"bench", "advise", "job.yaml", "--gbit", "0.1,10", "--json",
+             "advice.json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("pays, fp32"),
+                                HasSubstr("at 0.1 Gbit/s: ")));
+  const nlohmann::json advice =
+      nlohmann::json::parse(ReadText(directory_ / "advice.json"));
+  EXPECT_GT(advice.at("machine").at("forward_ms"), 0);
+  ASSERT_GE(advice.at("codecs").size(), 6);
+  EXPECT_EQ(advice.at("codecs")[0].at("codec"), "none");
+  EXPECT_EQ(advice.at("codecs")[1].at("codec"), "fp16");
+  for (const nlohmann::json& row : advice.at("codecs")) {
+    ASSERT_EQ(row.at("steps").size(), 2);
+    // A slower wire makes no step faster.
+    EXPECT_GE(row.at("steps")[0].at("step_ms"),
+              row.at("steps")[1].at("step_ms"));
+  }
+  const CommandResult plot =
+      Terse({"bench", "plot", "advice.json", "-o", "advice.svg"});
+  ASSERT_EQ(plot.exit_code, 0) << plot.err;
+  EXPECT_THAT(ReadText(directory_ / "advice.svg"),
+              AllOf(HasSubstr("<svg"), HasSubstr("Gbit/s")));
+}
+
+TEST_F(EndToEnd, SizesThatAreNotAtHandArePlanned) {
+  const CommandResult result =
+      Terse({"plan", "job.yaml", "--workers", "2,64", "--servers",
+             "1,colocated", "--gbit", "1,10", "--compute-ms", "5", "--cores",
+             "1", "--json", "-"});
+  // Not every worker of 64 would have a block to serve.
+  EXPECT_EQ(result.exit_code, 78) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("64 servers, but the model has"));
+  const CommandResult fits =
+      Terse({"plan", "job.yaml", "--workers", "2,64", "--servers", "1,2",
+             "--gbit", "1,10", "--compute-ms", "5", "--cores", "1", "--json",
+             "-"});
+  ASSERT_EQ(fits.exit_code, 0) << fits.err;
+  const nlohmann::json plan = nlohmann::json::parse(fits.out);
+  ASSERT_EQ(plan.at("plan").size(), 8);
+  for (const nlohmann::json& row : plan.at("plan")) {
+    EXPECT_GE(row.at("step_ms"), 5);
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "tests/e2e/fixture.h"
 
@@ -80,10 +81,43 @@ TEST_F(Mpirun, FactorsGoUpAndDownTwiceAStep) {
   EXPECT_EQ(Weights(), expected);
 }
 
+TEST_F(Mpirun, ColocatedServersMakeTheSameWeights) {
+  const std::string expected = Train({}).at("weights_sha256");
+  const int code =
+      Run(2, "--report report.json --set cluster.servers=colocated");
+  EXPECT_EQ(code, 0) << Output();
+  EXPECT_EQ(Weights(), expected) << Output();
+  EXPECT_THAT(Output(), HasSubstr("is worker and server 1, over MPI"));
+}
+
 TEST_F(Mpirun, AFailureEndsItWithItsExitCode) {
   std::filesystem::create_directories(directory_ / "empty");
   EXPECT_EQ(Run(3, "--data-dir empty --set data=mnist"), 66) << Output();
   EXPECT_THAT(Output(), HasSubstr("terse-worker: "));
+}
+
+TEST_F(Mpirun, AKilledRankEndsItAndItGoesOnFromItsCheckpoint) {
+  const std::string longer =
+      "--report report.json --set 'train={steps: 1500, batch_size: 50, "
+      "evaluate_every_epochs: 0}' --set checkpoint.every_steps=100 ";
+  const std::string expected =
+      Train({"--transport", "memory", "--set",
+             "train={steps: 1500, batch_size: 50, evaluate_every_epochs: 0}"})
+          .at("weights_sha256");
+  std::filesystem::remove(directory_ / "report.json");
+  int code = 0;
+  std::thread job([&] { code = Run(3, longer + "--run-dir run"); });
+  EXPECT_TRUE(WaitForEvent(directory_ / "run/metrics.jsonl", "checkpoint"));
+  for (const pid_t pid : ProcessesWith(mark_, "terse-worker")) {
+    kill(pid, SIGKILL);
+    break;
+  }
+  job.join();
+  EXPECT_NE(code, 0);
+  EXPECT_THAT(Output(), HasSubstr("signal 9")) << "mpirun names the rank";
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "report.json"));
+  EXPECT_EQ(Run(3, longer + "--run-dir run --resume auto"), 0) << Output();
+  EXPECT_EQ(Weights(), expected) << Output();
 }
 
 TEST_F(Mpirun, AnotherNumberOfProcessesIsRefused) {

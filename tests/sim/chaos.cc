@@ -124,8 +124,7 @@ class Chaos {
     const uint32_t losses = 1 + draws_.Below(4);
     for (uint32_t i = 0; i < losses; ++i) {
       job_.mutable_cluster()->set_servers(1 + draws_.Below(3));
-      const uint32_t processes =
-          job_.cluster().servers() + job_.cluster().workers();
+      const uint32_t processes = ProcessCount(job_);
       const SimJobOptions::Loss loss = {
           .process = static_cast<uint32_t>(draws_.Below(processes)),
           .after = calm.seconds * absl::Milliseconds(draws_.Below(1200)),

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
+#include "common/config/job.h"
 #include "common/plan/plan.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
@@ -87,7 +88,7 @@ class SimJob {
       : job_(job),
         options_(options),
         network_(NetworkOptions(options)),
-        servers_(job.cluster().servers()),
+        servers_(ServerCount(job)),
         workers_(job.cluster().workers()),
         steps_(job.cluster().workers()),
         begun_(job.cluster().workers()) {}
@@ -122,6 +123,7 @@ class SimJob {
     const absl::Time deadline = begin + options_.time_max;
     uint64_t events = 0;
     while (!Ended() && network_.Step()) {
+      GoOn();
       if (++events > options_.events_max || network_.clock().Now() > deadline) {
         result_.status = absl::DeadlineExceededError("the job is stuck");
         return std::move(result_);
@@ -176,7 +178,8 @@ class SimJob {
            std::all_of(workers_.begin(), workers_.end(), holds);
   }
   bool Ended() const {
-    return All([](const auto& role) { return role.ended(); });
+    return All(
+        [](const auto& role) { return role.ended() && !role.goes_on(); });
   }
   bool Finished() const {
     return All([](const auto& role) { return role.finished(); });
@@ -239,27 +242,54 @@ class SimJob {
       Node<Server>& node = servers_[shard];
       if (stopped_ || node.lost) return;
       node.link = network_.MakeLink(Address(shard), node.sink);
-      ServerOptions options;
-      options.shard = shard;
-      if (shard == 0) {
-        options.job = job_;
-        options.checkpoint_directory = options_.checkpoint_directory;
-        options.resume = options_.resume;
-      }
-      options.background = std::make_unique<InlineBackground>();
-      options.coordinator_address = Address(0);
-      options.token = "token";
-      options.on_event = [this](const nlohmann::json& event) {
-        result_.events.push_back(event);
-      };
-      node.role = std::make_unique<Server>(std::move(options), *node.link,
-                                           network_.clock());
-      node.sink.set_role(node.role.get());
-      node.started = true;
-      const absl::Status started = node.role->Start();
-      if (!started.ok()) node.role->Abort(started);
-      Tick(node);
+      StartServer(shard, {.job = job_, .resume = options_.resume});
     });
+  }
+
+  void StartServer(uint32_t shard, NextServer next) {
+    Node<Server>& node = servers_[shard];
+    ServerOptions options;
+    options.shard = shard;
+    if (shard == 0) {
+      options.job = next.job;
+      options.checkpoint_directory = options_.checkpoint_directory;
+      options.resume = next.resume;
+      options.rates = next.rates;
+    }
+    options.background = std::make_unique<InlineBackground>();
+    options.coordinator_address = Address(0);
+    options.token = "token";
+    options.on_event = [this](const nlohmann::json& event) {
+      result_.events.push_back(event);
+    };
+    node.role = std::make_unique<Server>(std::move(options), *node.link,
+                                         network_.clock());
+    node.sink.set_role(node.role.get());
+    node.started = true;
+    const absl::Status started = node.role->Start();
+    if (!started.ok()) node.role->Abort(started);
+    for (auto& [peer, frame] : next.frames) {
+      node.role->OnFrame(peer, std::move(frame));
+    }
+    Tick(node);
+  }
+
+  // Roles that have ended to go on with another codec start again.
+  void GoOn() {
+    const auto due = [](const auto& node) {
+      return node.started && !node.lost && node.role->goes_on() &&
+             node.role->finished();
+    };
+    for (uint32_t s = 0; s < servers_.size(); ++s) {
+      if (!due(servers_[s])) continue;
+      NextServer next = servers_[s].role->TakeNext();
+      servers_[s].sink.set_role(nullptr);
+      servers_[s].role.reset();
+      StartServer(s, std::move(next));
+    }
+    for (uint32_t w = 0; w < workers_.size(); ++w) {
+      if (due(workers_[w])) StartWorker(w);
+    }
   }
 
   void AddWorker(uint32_t rank) {
@@ -267,26 +297,34 @@ class SimJob {
       Node<WorkerSession>& node = workers_[rank];
       if (stopped_ || node.lost) return;
       node.link = network_.MakeLink("", node.sink);
-      SessionOptions options;
-      options.coordinator_address = Address(0);
-      options.rank = rank;
-      options.token = "token";
-      node.role = std::make_unique<WorkerSession>(
-          std::move(options),
-          [this](const Job& job, const Plan& plan, uint32_t worker) {
-            return MakeModel(job, plan, worker);
-          },
-          *node.link, network_.clock());
-      node.sink.set_role(node.role.get());
-      node.started = true;
-      node.role->Start();
-      Tick(node);
+      StartWorker(rank);
     });
+  }
+
+  void StartWorker(uint32_t rank) {
+    Node<WorkerSession>& node = workers_[rank];
+    SessionOptions options;
+    options.coordinator_address = Address(0);
+    options.rank = rank;
+    options.token = "token";
+    options.measure_work = options_.measure_work;
+    node.sink.set_role(nullptr);
+    node.role = std::make_unique<WorkerSession>(
+        std::move(options),
+        [this](const Job& job, const Plan& plan, uint32_t worker) {
+          return MakeModel(job, plan, worker);
+        },
+        *node.link, network_.clock());
+    node.sink.set_role(node.role.get());
+    node.started = true;
+    node.role->Start();
+    Tick(node);
   }
 
   absl::StatusOr<std::unique_ptr<NetworkModel>> MakeModel(const Job& job,
                                                           const Plan& plan,
                                                           uint32_t worker) {
+    begun_[worker] = false;  // A job that goes on repeats steps.
     return std::make_unique<WatchedModel>(
         std::make_unique<SimModel>(job, plan, worker, options_.model),
         [this, worker](uint64_t step) {

@@ -14,6 +14,7 @@
 #include "proto/job.pb.h"
 #include "tests/sim/sim_model.h"
 #include "tests/sim/sim_network.h"
+#include "worker/session_options.h"
 
 namespace terse {
 
@@ -33,6 +34,8 @@ struct SimJobOptions {
   // As in ServerOptions.
   std::string checkpoint_directory;
   std::optional<FoundCheckpoint> resume;
+  // As in SessionOptions.
+  WorkMeter measure_work;
   // When worker 0 vanishes without a word.
   std::optional<absl::Duration> lose_worker_after;
   // One process, servers first, then workers, that is lost.

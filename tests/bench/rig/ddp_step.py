@@ -21,7 +21,12 @@ net = torch.nn.Sequential(torch.nn.Linear(784, 4096), torch.nn.ReLU(),
                           torch.nn.Linear(4096, 10))
 model = net
 if mode != "compute":
-    model = torch.nn.parallel.DistributedDataParallel(net)
+    # PowerSGD over gloo needs one bucket: with several, ranks start collectives
+    # in different orders and abort.
+    one = mode == "powersgd"
+    if one:
+        dist._DEFAULT_FIRST_BUCKET_BYTES = 1 << 30
+    model = torch.nn.parallel.DistributedDataParallel(net, bucket_cap_mb=1024 if one else 25)
 if mode == "powersgd":
     model.register_comm_hook(powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=1,
                                                          start_powerSGD_iter=2),

@@ -17,7 +17,7 @@ set -euo pipefail
 bin=$(cd "$1" && pwd)
 out=$(realpath "$2")
 rates=${3:-none 10gbit 1gbit 100mbit}
-codecs=${4:-'none;fp16;{kind: terngrad, scale: shared};{kind: qsgd, levels: 7};{kind: topk, ratio: 0.01, error_feedback: true};binary+{kind: terngrad};ddp;ddp_powersgd'}
+codecs=${4:-'none;fp16;{kind: terngrad, scale: shared};{kind: qsgd, levels: 7, scale: shared};{kind: topk, ratio: 0.01, error_feedback: true};{kind: powersgd, rank: 1, error_feedback: true};binary+{kind: terngrad};auto;ddp;ddp_powersgd'}
 n=${5:-2}
 repeats=${6:-3}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,7 +46,7 @@ terse_step() { # codec -> ms compute_ms
   fi
   rm -rf run
   timeout 900 "$bin/terse" launch "$job" --hostfile hosts --agent ./agent \
-    --run-dir run --servers "$n" --workers "$n" \
+    --run-dir run --insecure --servers "$n" --workers "$n" \
     --set "compress.gradient=$codec" --set "quantize.weights=$weights" \
     --set "train.steps=${STEPS:-30}" >/dev/null 2>log ||
     { cat log >&2; return 1; }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/transport/grpc/grpc_link.h"
+#include "common/transport/joined_link.h"
 #include "common/transport/memory_link.h"
 #ifdef TERSE_WITH_MPI
 #include <gtest/gtest.h>
@@ -34,6 +35,31 @@ class MemoryWorld final : public LinkWorld {
 
  private:
   MemoryNetwork network_;
+  int next_ = 0;
+};
+
+// Connections to the first address go over one network, to others over another
+// one, as those to a server of the same process and to servers elsewhere.
+class JoinedWorld final : public LinkWorld {
+ public:
+  std::string FreshAddress() override {
+    return absl::StrCat("endpoint", next_++);
+  }
+  absl::StatusOr<std::unique_ptr<Link>> Listen(const std::string& address,
+                                               FrameSink& sink) override {
+    TERSE_ASSIGN_OR_RETURN(auto outer, outer_.MakeLink(address, sink));
+    TERSE_ASSIGN_OR_RETURN(auto inner, inner_.MakeLink(address, sink));
+    return std::make_unique<JoinedLink>(std::move(outer), std::move(inner), "",
+                                        "");
+  }
+  std::unique_ptr<Link> MakeConnector(FrameSink& sink) override {
+    return std::make_unique<JoinedLink>(*outer_.MakeLink("", sink),
+                                        *inner_.MakeLink("", sink), "endpoint0",
+                                        "endpoint0");
+  }
+
+ private:
+  MemoryNetwork outer_, inner_;
   int next_ = 0;
 };
 
@@ -110,6 +136,7 @@ std::vector<LinkDriver> LinkDrivers() {
       {"mpi", [] { return std::make_unique<MpiLinkWorld>(); }},
 #endif
       {"memory", [] { return std::make_unique<MemoryWorld>(); }},
+      {"joined", [] { return std::make_unique<JoinedWorld>(); }},
       {"grpc_tcp", [] { return std::make_unique<GrpcTcpWorld>(); }},
       {"grpc_unix", [] { return std::make_unique<GrpcUnixWorld>(); }},
   };

@@ -46,21 +46,28 @@ expected=$(weights memory/report.json)
 "$bin/terse" tls tls
 for rate in 100mbit 1gbit; do
   "$here/hosts.sh" up "$prefix" "$subnet" 3 "$rate"
-  timeout 300 "$bin/terse" launch job.yaml --hostfile hosts --agent ./agent \
-    --tls tls --run-dir "grpc-$rate"
-  [[ $(weights "grpc-$rate/report.json") == "$expected" ]]
-  echo "gRPC at $rate: ok"
+  for servers in 2 colocated; do
+    timeout 300 "$bin/terse" launch job.yaml --hostfile hosts --agent ./agent \
+      --tls tls --servers "$servers" --run-dir "grpc-$servers-$rate"
+    [[ $(weights "grpc-$servers-$rate/report.json") == "$expected" ]]
+    echo "gRPC at $rate, servers: $servers: ok"
+  done
   if "$bin/terse-server" --help | grep -q mpi && command -v mpirun >/dev/null; then
     # mpirun runs on a host, too.
-    timeout 300 ./agent "$subnet.1" "cd '$dir' && mpirun --allow-run-as-root \
-      --bind-to none --map-by node -np 4 \
-      --host $subnet.1:2,$subnet.2:1,$subnet.3:1 \
-      --mca plm rsh --mca plm_rsh_agent '$dir/agent' \
-      --mca oob_tcp_if_include $subnet.0/24 --mca pml ob1 --mca btl tcp,self \
-      --mca btl_tcp_if_include $subnet.0/24 \
-      '$bin/terse' run job.yaml --run-dir mpi-$rate --transport mpi"
-    [[ $(weights "mpi-$rate/report.json") == "$expected" ]]
-    echo "MPI at $rate: ok"
+    mpi() { # ranks hosts run-dir [options]
+      timeout 300 ./agent "$subnet.1" "cd '$dir' && mpirun --allow-run-as-root \
+        --bind-to none --map-by node -np $1 --host $2 \
+        --mca plm rsh --mca plm_rsh_agent '$dir/agent' \
+        --mca oob_tcp_if_include $subnet.0/24 --mca pml ob1 --mca btl tcp,self \
+        --mca btl_tcp_if_include $subnet.0/24 \
+        '$bin/terse' run job.yaml --run-dir $3 --transport mpi ${*:4}"
+      [[ $(weights "$3/report.json") == "$expected" ]]
+    }
+    mpi 4 "$subnet.1:2,$subnet.2:1,$subnet.3:1" "mpi-$rate"
+    echo "MPI at $rate, servers: 2: ok"
+    mpi 2 "$subnet.2:1,$subnet.3:1" "mpi-colocated-$rate" \
+      --set cluster.servers=colocated
+    echo "MPI at $rate, servers: colocated: ok"
   fi
   "$here/hosts.sh" down "$prefix" 3
 done

@@ -35,7 +35,7 @@ TEST(JobErrorTest, UnknownKey) {
   EXPECT_EQ(ErrorOf(With("compress:\n  gradiant: terngrad")),
             "job.yaml:2:3: compress.gradiant: unknown key; did you mean "
             "'gradient'? (one of gradient, small_tensor_elements, rules, "
-            "down)");
+            "down, auto)");
   EXPECT_EQ(ErrorOf(With("learning_rate: 1")),
             "job.yaml:1:1: learning_rate: unknown key (one of name, seed, "
             "model, data, quantize, compress, optimizer, clip, train, "

@@ -77,6 +77,10 @@ compress:
         local_clip_norm: 0
         nan: error
   down: auto
+  auto:
+    candidates: []
+    check_every_seconds: 60
+    choices: []
 optimizer:
   kind: sgd
   learning_rate: 0.01

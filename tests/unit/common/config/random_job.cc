@@ -176,6 +176,25 @@ Job RandomJob(uint64_t seed) {
                       milestones->end());
   }
   if (job.cluster().mode() != Cluster::BSP) job.clear_checkpoint();
+  const auto no_auto = [](GradientCodec& codec) {
+    if (codec.kind() == GradientCodec::FASTEST) codec.Clear();
+  };
+  Compress& compress = *job.mutable_compress();
+  for (GradientRule& rule : *compress.mutable_rules()) {
+    no_auto(*rule.mutable_gradient());
+  }
+  if (job.cluster().mode() != Cluster::BSP) {
+    no_auto(*compress.mutable_gradient());
+  }
+  if (compress.has_auto_()) {
+    AutoCodec& fastest = *compress.mutable_auto_();
+    for (GradientCodec& codec : *fastest.mutable_candidates()) no_auto(codec);
+    uint64_t step = 0;
+    for (CodecChoice& choice : *fastest.mutable_choices()) {
+      no_auto(*choice.mutable_gradient());
+      choice.set_step(step++);
+    }
+  }
   return job;
 }
 

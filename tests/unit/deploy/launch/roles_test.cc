@@ -34,7 +34,7 @@ Job MakeJob(uint32_t servers, uint32_t workers) {
 }
 
 TEST(Roles, ShardZeroHoldsTheJob) {
-  const Role role = CoordinatorRole(Options());
+  const Role role = CoordinatorRole(Job(), Options());
   EXPECT_TRUE(role.coordinator);
   EXPECT_EQ(role.name, "server 0");
   EXPECT_EQ(role.log_path, "runs/x/logs/server-0.log");
@@ -63,16 +63,33 @@ TEST(Roles, TheOthersNeedOnlyAnAddress) {
   for (const Role& role : roles) EXPECT_FALSE(role.coordinator);
 }
 
+TEST(Roles, ColocatedServersAreTheWorkersProcesses) {
+  const Job job = MakeJob(0, 2);
+  const Role first = CoordinatorRole(job, Options());
+  EXPECT_TRUE(first.coordinator);
+  EXPECT_EQ(first.name, "worker 0");
+  EXPECT_EQ(ShellLine(first.process.arguments),
+            "/opt/bin/terse-worker --job runs/x/job.yaml --colocated --rank 0 "
+            "--listen unix:runs/x/server-0.socket "
+            "--port-file runs/x/shard-0.port "
+            "--run-dir runs/x");
+  const std::vector<Role> others = OtherRoles(job, Options(), "host:1");
+  ASSERT_EQ(others.size(), 1);
+  EXPECT_EQ(ShellLine(others[0].process.arguments),
+            "/opt/bin/terse-worker --coordinator host:1 --rank 1 --colocated "
+            "--listen unix:runs/x/server-1.socket");
+}
+
 TEST(Roles, APathTooLongForASocketGivesWayToAPort) {
   RoleOptions options = Options();
   options.run_directory = std::string(100, 'x');
-  EXPECT_THAT(ShellLine(CoordinatorRole(options).process.arguments),
+  EXPECT_THAT(ShellLine(CoordinatorRole(Job(), options).process.arguments),
               HasSubstr("--listen 127.0.0.1:0 "));
 }
 
 TEST(Roles, TheTokenTravelsByEnvironmentAlone) {
   std::vector<Role> roles = OtherRoles(MakeJob(2, 1), Options(), "h:1");
-  roles.push_back(CoordinatorRole(Options()));
+  roles.push_back(CoordinatorRole(Job(), Options()));
   for (const Role& role : roles) {
     EXPECT_THAT(role.process.environment,
                 Contains(Pair("TERSE_TOKEN", "secret")));

@@ -1,4 +1,4 @@
-#include "deploy/launch/traffic.h"
+#include "common/cost/traffic.h"
 
 #include "common/frame/frame.h"
 #include "common/optimizer/optimizer.h"

@@ -1,6 +1,6 @@
 // What a plan will cost, before it runs: bytes on the wire and in memory.
-#ifndef TERSE_DEPLOY_LAUNCH_TRAFFIC_H_
-#define TERSE_DEPLOY_LAUNCH_TRAFFIC_H_
+#ifndef TERSE_COMMON_COST_TRAFFIC_H_
+#define TERSE_COMMON_COST_TRAFFIC_H_
 
 #include <cstdint>
 
@@ -56,4 +56,4 @@ WorkerMemory MemoryOfWorker(const Job& job, const Plan& plan);
 
 }  // namespace terse
 
-#endif  // TERSE_DEPLOY_LAUNCH_TRAFFIC_H_
+#endif  // TERSE_COMMON_COST_TRAFFIC_H_

@@ -1,4 +1,4 @@
-#include "deploy/launch/traffic.h"
+#include "common/cost/traffic.h"
 
 #include <string>
 
