@@ -151,7 +151,7 @@ class Rehearsal {
   absl::StatusOr<Times> Run() {
     const Timeline timeline = {.steps_total = kSteps + 1};
     shard_.Start(timeline);
-    TERSE_RETURN_IF_ERROR(TakeDown(nullptr));
+    TERSE_RETURN_IF_ERROR(TakeDown());
     Times least;
     for (uint64_t step = 0; step < kSteps; ++step) {
       Times times = {0, 0, 0};
@@ -194,7 +194,7 @@ class Rehearsal {
       TERSE_RETURN_IF_ERROR(TakeUp(share, times));
     }
     const auto begin = steady_clock::now();
-    TERSE_RETURN_IF_ERROR(TakeDown(&times));
+    TERSE_RETURN_IF_ERROR(TakeDown());
     times.decode += share * MillisecondsSince(begin);
     return absl::OkStatus();
   }
@@ -218,8 +218,8 @@ class Rehearsal {
     return absl::OkStatus();
   }
 
-  // Worker 0 takes what comes down, as its session would; null: at the start.
-  absl::Status TakeDown(Times* times) {
+  // Worker 0 takes what comes down, as its session would.
+  absl::Status TakeDown() {
     for (const Frame& frame : std::exchange(down_, {})) {
       const uint32_t tensor = plan_.blocks[frame.block].tensor;
       float scale = 0;
