@@ -257,10 +257,15 @@ void MpiEngine::Run() {
       rest = kRestMin;
       continue;
     }
+    bool drained;
+    bool orderly;
     {
       MutexLock lock(mutex_);
-      if (stopping_ && (Drained() || absl::Now() >= stop_by_)) break;
+      if (stopping_ && absl::Now() >= stop_by_) break;
+      drained = stopping_ && Drained();
+      orderly = orderly_ && broken_.ok();
     }
+    if (drained && (!orderly || wire_->AllLeave())) break;
     if (++quiet <= (wire_->idle() ? kBusyPolls : kBusyPollsUnderWay)) {
       std::this_thread::yield();
       continue;

@@ -53,6 +53,15 @@ class OpenWire final : public MpiWire {
 
   void Send(MpiMessage message) override;
   bool Poll(MpiWireHandler& handler) override;
+  bool AllLeave() override {
+    if (!leaving_) {
+      leaving_ = true;
+      if (MPI_Ibarrier(comm_, &all_leave_) != MPI_SUCCESS) return true;
+    }
+    int done = 1;
+    return MPI_Test(&all_leave_, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS ||
+           done != 0;
+  }
   void Finalize() override {
     MPI_Comm_free(&comm_);
     MPI_Finalize();
@@ -75,6 +84,8 @@ class OpenWire final : public MpiWire {
   }
 
   MPI_Comm comm_;
+  bool leaving_ = false;
+  MPI_Request all_leave_ = MPI_REQUEST_NULL;
   const int rank_;
   const int size_;
   // Parallel: requests under way and what they belong to.

@@ -56,6 +56,10 @@ class MpiWire {
   // No message is on its way out or half received.
   virtual bool idle() const = 0;
 
+  // Whether all ranks have asked this by now. Until they have, they keep taking
+  // what others send: a long message to a rank in MPI_Finalize never ends.
+  virtual bool AllLeave() = 0;
+
   // Waits for all ranks to come here.
   virtual void Finalize() = 0;
 };
