@@ -38,7 +38,8 @@ ShardCheckpoints::ShardCheckpoints(const Plan& plan, uint32_t shard,
       background_(background),
       report_(std::move(report)) {
   for (uint32_t b = 0; b < plan.blocks.size(); ++b) {
-    kept_blocks_ += plan.blocks[b].shard == shard && !KeptKinds(plan, b).empty();
+    kept_blocks_ +=
+        plan.blocks[b].shard == shard && !KeptKinds(plan, b).empty();
   }
 }
 
@@ -62,12 +63,12 @@ absl::StatusOr<ShardCheckpoints::Cut*> ShardCheckpoints::CutOf(
 absl::Status ShardCheckpoints::OnKept(uint32_t worker, uint64_t version,
                                       uint64_t current, uint32_t block,
                                       Buffer payload, const BlockStore& store) {
-  const size_t bytes =
-      KeptKinds(plan_, block).size() * plan_.blocks[block].count * sizeof(float);
+  const size_t bytes = KeptKinds(plan_, block).size() *
+                       plan_.blocks[block].count * sizeof(float);
   if (bytes == 0 || payload.size() != bytes) {
-    return absl::DataLossError(
-        absl::StrCat("what a worker keeps of block ", block, " has ",
-                     payload.size(), " bytes in place of ", bytes));
+    return absl::DataLossError(absl::StrCat("what a worker keeps of block ",
+                                            block, " has ", payload.size(),
+                                            " bytes in place of ", bytes));
   }
   TERSE_ASSIGN_OR_RETURN(Cut* const cut, CutOf(version, current, store));
   if (cut != nullptr) {
@@ -82,10 +83,9 @@ absl::Status ShardCheckpoints::OnCut(uint32_t worker, uint64_t version,
   TERSE_ASSIGN_OR_RETURN(Cut* const cut, CutOf(version, current, store));
   if (cut == nullptr || cut->ended[worker]) return absl::OkStatus();
   if (cut->kept[worker].size() != kept_blocks_) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a checkpoint of version ", version, " with ",
-                     cut->kept[worker].size(), " of ", kept_blocks_,
-                     " blocks that the worker keeps"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a checkpoint of version ", version, " with ", cut->kept[worker].size(),
+        " of ", kept_blocks_, " blocks that the worker keeps"));
   }
   cut->ended[worker] = true;
   if (++cut->ended_count < cut->ended.size()) return absl::OkStatus();
@@ -107,9 +107,9 @@ void ShardCheckpoints::Write(uint64_t version, Cut complete) {
                servers = servers_]() -> absl::Status {
     const std::map<std::string, std::string> metadata = {
         {"step", absl::StrCat(version)}};
-    const auto write = [&](const std::string& name,
-                           const std::vector<SavedTensor>& tensors)
-        -> absl::Status {
+    const auto write =
+        [&](const std::string& name,
+            const std::vector<SavedTensor>& tensors) -> absl::Status {
       TERSE_RETURN_IF_ERROR(
           WriteTensors(folder + "/" + name, tensors, metadata));
       TERSE_ASSIGN_OR_RETURN(const CheckpointFile file,

@@ -53,7 +53,8 @@ absl::Status WorkerSession::OnMeasure(const Frame& frame) {
   }
   if (measure.compute()) {
     measuring_ = true;
-    const absl::StatusOr<ComputeTime> compute = MeasureCompute(*job_, *plan_, *model_);
+    const absl::StatusOr<ComputeTime> compute =
+        MeasureCompute(*job_, *plan_, *model_);
     measuring_ = false;
     TERSE_RETURN_IF_ERROR(compute.status());
     measured.set_forward_ms(compute->forward_ms);

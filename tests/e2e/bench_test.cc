@@ -82,12 +82,11 @@ TEST_F(EndToEnd, BenchCodecExplainsWhatItDoesNotTake) {
 }
 
 TEST_F(EndToEnd, AdviceIsMeasuredAndDrawn) {
-  const CommandResult result =
-      Terse({"bench", "advise", "job.yaml", "--gbit", "0.1,10", "--json",
-             "advice.json"});
+  const CommandResult result = Terse({"bench", "advise", "job.yaml", "--gbit",
+                                      "0.1,10", "--json", "advice.json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_THAT(result.out, AllOf(HasSubstr("pays, fp32"),
-                                HasSubstr("at 0.1 Gbit/s: ")));
+  EXPECT_THAT(result.out,
+              AllOf(HasSubstr("pays, fp32"), HasSubstr("at 0.1 Gbit/s: ")));
   const nlohmann::json advice =
       nlohmann::json::parse(ReadText(directory_ / "advice.json"));
   EXPECT_GT(advice.at("machine").at("forward_ms"), 0);
@@ -108,17 +107,15 @@ TEST_F(EndToEnd, AdviceIsMeasuredAndDrawn) {
 }
 
 TEST_F(EndToEnd, SizesThatAreNotAtHandArePlanned) {
-  const CommandResult result =
-      Terse({"plan", "job.yaml", "--workers", "2,64", "--servers",
-             "1,colocated", "--gbit", "1,10", "--compute-ms", "5", "--cores",
-             "1", "--json", "-"});
+  const CommandResult result = Terse(
+      {"plan", "job.yaml", "--workers", "2,64", "--servers", "1,colocated",
+       "--gbit", "1,10", "--compute-ms", "5", "--cores", "1", "--json", "-"});
   // Not every worker of 64 would have a block to serve.
   EXPECT_EQ(result.exit_code, 78) << result.err;
   EXPECT_THAT(result.err, HasSubstr("64 servers, but the model has"));
-  const CommandResult fits =
-      Terse({"plan", "job.yaml", "--workers", "2,64", "--servers", "1,2",
-             "--gbit", "1,10", "--compute-ms", "5", "--cores", "1", "--json",
-             "-"});
+  const CommandResult fits = Terse(
+      {"plan", "job.yaml", "--workers", "2,64", "--servers", "1,2", "--gbit",
+       "1,10", "--compute-ms", "5", "--cores", "1", "--json", "-"});
   ASSERT_EQ(fits.exit_code, 0) << fits.err;
   const nlohmann::json plan = nlohmann::json::parse(fits.out);
   ASSERT_EQ(plan.at("plan").size(), 8);

@@ -66,16 +66,16 @@ TEST_F(Launch, AnInterruptEndsTheRolesThere) {
   const CommandResult result = command.Wait(std::chrono::seconds(40));
   EXPECT_EQ(result.exit_code, 130) << result.err;
   EXPECT_THAT(result.err, Not(HasSubstr("had to be killed")));
-  EXPECT_THAT(ReadText(directory_ / "run/logs/worker-0.log"),
-              AnyOf(HasSubstr("stopped by a signal"),
-                    HasSubstr("the job ends: ")));
+  EXPECT_THAT(
+      ReadText(directory_ / "run/logs/worker-0.log"),
+      AnyOf(HasSubstr("stopped by a signal"), HasSubstr("the job ends: ")));
 }
 
 TEST_F(Launch, AKilledRoleIsNamedWithItsHost) {
-  Command command("terse",
-                  Arguments({"--max-restarts", "0", "--set",
-                             "train.epochs=100000"}),
-                  Options());
+  Command command(
+      "terse",
+      Arguments({"--max-restarts", "0", "--set", "train.epochs=100000"}),
+      Options());
   ASSERT_TRUE(WaitForEvent(directory_ / "run/metrics.jsonl", "progress"))
       << command.Wait(std::chrono::seconds(0)).err;
   for (const pid_t process : ProcessesWith(mark_, "/terse-worker")) {

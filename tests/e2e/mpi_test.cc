@@ -158,12 +158,9 @@ TEST_F(RunByOthers, TorchrunsVariablesAreEnough) {
 
 TEST_F(RunByOthers, ADryRunShowsWhatItWouldBecome) {
   CommandOptions options = Options();
-  options.environment = {{"RANK", "2"},
-                         {"WORLD_SIZE", "3"},
-                         {"MASTER_ADDR", "node-a"},
-                         {"MASTER_PORT", "4000"},
-                         {"TERSE_TOKEN", "x"},
-                         {"TERSE_INSECURE", "1"}};
+  options.environment = {
+      {"RANK", "2"},           {"WORLD_SIZE", "3"},  {"MASTER_ADDR", "node-a"},
+      {"MASTER_PORT", "4000"}, {"TERSE_TOKEN", "x"}, {"TERSE_INSECURE", "1"}};
   const CommandResult result =
       Command("terse", {"run", "job.yaml", "--dry-run"}, options).Wait();
   EXPECT_EQ(result.exit_code, 0) << result.err;

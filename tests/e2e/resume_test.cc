@@ -53,8 +53,8 @@ TEST_F(ResumedJob, AfterASignalItGoesOnWithAnotherNumberOfServers) {
   const CommandResult stopped = command->Wait();
   EXPECT_EQ(stopped.exit_code, 143) << stopped.err;
   EXPECT_THAT(stopped.err, HasSubstr("it can go on from step "));
-  const CommandResult resumed = Terse(
-      {"train", "long.yaml", "--run-dir", "second", "--resume", "run"});
+  const CommandResult resumed =
+      Terse({"train", "long.yaml", "--run-dir", "second", "--resume", "run"});
   EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_EQ(Weights(directory_ / "second/report.json"), expected);
   // And in its own directory.

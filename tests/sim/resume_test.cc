@@ -149,8 +149,7 @@ TEST_F(StopTest, AStoppedJobGoesOnToTheSameBits) {
                                    absl::Milliseconds(milliseconds));
     if (first.status.ok()) continue;  // The job had been faster.
     ++stopped;
-    EXPECT_EQ(ExitCodeOf(first.status), ExitCode::kTerminated)
-        << first.status;
+    EXPECT_EQ(ExitCodeOf(first.status), ExitCode::kTerminated) << first.status;
     std::vector<std::string> passed_over;
     const auto checkpoint = NewestCheckpoint(Directory(), passed_over);
     // A signal while the roles join ends the job at once.

@@ -11,8 +11,8 @@ TEST(TermsTest, SameOnAllTargets) {
       std::vector<int16_t> levels(size);
       for (size_t i = 0; i < size; ++i) {
         const int magnitude = RandomBits(71, i) >> (32 - bits);
-        levels[i] =
-            static_cast<int16_t>(RandomBits(72, i) & 1 ? magnitude : -magnitude);
+        levels[i] = static_cast<int16_t>(RandomBits(72, i) & 1 ? magnitude
+                                                               : -magnitude);
       }
       for (size_t group : {1, 3, 8, 512}) {
         for (uint32_t terms : {0u, 1u, 12u, 8192u}) {
