@@ -198,5 +198,46 @@ TEST(CodecFactoryTest, EliasCodesAreThoseOfThePaper) {
   EXPECT_EQ(payload[9], std::byte{0b00011101});
 }
 
+std::string DefaultOf(const google::protobuf::FieldDescriptor& field) {
+  switch (field.cpp_type()) {
+    case google::protobuf::FieldDescriptor::CPPTYPE_ENUM:
+      return field.default_value_enum()->name();
+    case google::protobuf::FieldDescriptor::CPPTYPE_BOOL:
+      return std::to_string(field.default_value_bool());
+    case google::protobuf::FieldDescriptor::CPPTYPE_FLOAT:
+      return std::to_string(field.default_value_float());
+    case google::protobuf::FieldDescriptor::CPPTYPE_UINT32:
+      return std::to_string(field.default_value_uint32());
+    default:
+      ADD_FAILURE() << field.name() << " is of another type";
+      return "";
+  }
+}
+
+// The one is read as the other: what drifts apart would be read as something
+// else.
+TEST(CodecFactoryTest, OptionsOfValuesAreThoseOfGradients) {
+  const auto* const values = ValueCodec::descriptor();
+  const auto* const gradient = GradientCodec::descriptor();
+  for (int i = 0; i < values->field_count(); ++i) {
+    const auto* const field = values->field(i);
+    const auto* const same = gradient->FindFieldByNumber(field->number());
+    ASSERT_NE(same, nullptr) << field->name();
+    EXPECT_EQ(same->name(), field->name());
+    ASSERT_EQ(same->type(), field->type()) << field->name();
+    if (field->name() == "kind") continue;  // Enums of their own; below.
+    EXPECT_EQ(same->enum_type(), field->enum_type()) << field->name();
+    EXPECT_EQ(DefaultOf(*same), DefaultOf(*field)) << field->name();
+  }
+  const auto* const kinds = ValueCodec::Kind_descriptor();
+  for (int i = 0; i < kinds->value_count(); ++i) {
+    const auto* const same =
+        GradientCodec::Kind_descriptor()->FindValueByNumber(
+            kinds->value(i)->number());
+    ASSERT_NE(same, nullptr) << kinds->value(i)->name();
+    EXPECT_EQ(same->name(), kinds->value(i)->name());
+  }
+}
+
 }  // namespace
 }  // namespace terse
