@@ -100,7 +100,10 @@ void WorkerSession::Start() {
 }
 
 absl::Status WorkerSession::SendToShard(uint32_t shard, Frame frame) {
-  return link_.Send(shards_[shard], std::move(frame));
+  const absl::Status sent = link_.Send(shards_[shard], std::move(frame));
+  // A lost shard is heard of through OnPeerLost, behind what it said last: it
+  // may have told why the job ends.
+  return absl::IsNotFound(sent) ? absl::OkStatus() : sent;
 }
 
 void WorkerSession::OnFrame(PeerId id, Frame frame) {
@@ -134,7 +137,7 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
     case wire::MEASURE:
       return OnMeasure(frame);
     case wire::PROBE:
-      return link_.Send(peer, frame);
+      return SendToShard(peers_.at(peer), frame);
     case wire::ABORT:
       // The others are told: they may see this worker leave before they hear
       // from the sender why.
