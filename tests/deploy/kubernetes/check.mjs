@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { checkReferences, checkSecurity, podsOf } from "./documents.mjs";
 import { checkTlsComponent } from "./tls.mjs";
@@ -190,6 +190,22 @@ function parse(text) {
   return documents.map((d) => d.toJS()).filter((d) => d);
 }
 
+// A variant with the components that overlays/production has.
+function renderSecured(root, folder) {
+  const overlay = join(work, "secured", folder);
+  mkdirSync(overlay, { recursive: true });
+  const from = (path) => relative(overlay, join(root, path));
+  writeFileSync(join(overlay, "kustomization.yaml"), yaml.stringify({
+    apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization",
+    resources: [from(folder)],
+    components: ["network-policy", "monitoring", "cert-manager", "tls"]
+      .map((c) => from("components/" + c)),
+  }));
+  const out = run("kubectl", ["kustomize", overlay]);
+  if (out.status !== 0) throw new Error(folder + ": " + out.stderr);
+  return parse(out.stdout);
+}
+
 function rendered() {
   const sets = new Map();
   const root = join(source, "deploy/kubernetes");
@@ -202,6 +218,9 @@ function rendered() {
       const out = run("kubectl", ["kustomize", join(root, folder)]);
       if (out.status !== 0) throw new Error(folder + ": " + out.stderr);
       sets.set(folder.replace("/", "-"), parse(out.stdout));
+    }
+    for (const folder of ["statefulset", "jobset", "trainer"]) {
+      sets.set(folder + "-secured", renderSecured(root, folder));
     }
   } else {
     console.log("skipped: the variants of kustomize; no kubectl with kustomize 5 here");
