@@ -90,6 +90,15 @@ void Coordinator::OnJoined(const std::string& role, uint32_t rank) {
   on_event_({{"event", "joined"}, {"role", role}, {"rank", rank}});
 }
 
+void Coordinator::OnLost(wire::Join::Role role, uint32_t rank) {
+  const bool worker = role == wire::Join::WORKER;
+  if (worker) progress_[rank].state = "lost";
+  on_event_({{"event", "lost"},
+             {"role", worker ? "worker" : "server"},
+             {"rank", rank},
+             {"step", last_step_}});
+}
+
 void Coordinator::OnAbort(const absl::Status& reason) {
   on_event_({{"event", "abort"}, {"reason", std::string(reason.message())}});
 }

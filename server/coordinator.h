@@ -36,6 +36,7 @@ class Coordinator {
   absl::StatusOr<std::optional<Timeline>> OnReady(uint32_t worker,
                                                   const wire::Ready& ready);
   void OnJoined(const std::string& role, uint32_t rank);
+  void OnLost(wire::Join::Role role, uint32_t rank);
   void OnStart(absl::Time now);
   void OnAbort(const absl::Status& reason);
 

@@ -96,6 +96,10 @@ int Main(int argc, char** argv) {
                  "HOST:PORT for health, metrics and the status page");
   app.add_option("--http-port-file", flags.role.http.port_file,
                  "where to write the address of --http");
+  app.add_option("--http-linger-seconds", flags.role.http.linger_seconds,
+                 "how long the coordinator waits at its end for a last scrape "
+                 "of /metrics")
+      ->check(CLI::Range(0.0, 3600.0));
   app.set_version_flag("--version", TERSE_VERSION);
   try {
     app.parse(argc, argv);

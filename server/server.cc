@@ -460,6 +460,7 @@ void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
   if (peer.role == wire::Join::WORKER) workers_[peer.rank].reset();
   if (ended()) return;
   if (peer.role == wire::Join::WORKER && said_goodbye_[peer.rank]) return;
+  if (coordinator_) coordinator_->OnLost(peer.role, peer.rank);
   const std::string name = id == coordinator_peer_
                                ? "the coordinator"
                                : RoleName(peer.role, peer.rank);

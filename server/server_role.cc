@@ -71,6 +71,16 @@ class RoleRun {
             TERSE_VERSION, KernelTargetName()) {}
 
   absl::Status Run() {
+    const absl::Status result = Serve();
+    if (http_ != nullptr && coordinator()) {
+      link_.reset();  // The others need not wait.
+      http_->AwaitScrape(absl::Seconds(role_.http.linger_seconds), stop_);
+    }
+    return result;
+  }
+
+ private:
+  absl::Status Serve() {
     if (coordinator()) TERSE_RETURN_IF_ERROR(PrepareCoordinator());
     TERSE_ASSIGN_OR_RETURN(
         link_, MakeRoleLink(role_.transport, role_.listen, role_.security,
@@ -88,16 +98,15 @@ class RoleRun {
           WriteFileAtomically(role_.port_file, link_->Address() + "\n"));
     }
     if (role_.listening) role_.listening(link_->Address());
-    std::unique_ptr<HttpServer> http;
     while (true) {
       Server server(Options(), *link_, clock_);
       if (!role_.http.listen.empty()) {
         server.MeasureFrames(MeasureFrames(metrics_, *link_, server));
       }
       TERSE_RETURN_IF_ERROR(server.Start());
-      if (http == nullptr) {
-        TERSE_ASSIGN_OR_RETURN(http, StartRoleHttp(role_.http, role_.security,
-                                                   metrics_, observer_.get()));
+      if (http_ == nullptr) {
+        TERSE_ASSIGN_OR_RETURN(http_, StartRoleHttp(role_.http, role_.security,
+                                                    metrics_, observer_.get()));
       }
       for (auto& [peer, frame] : std::exchange(next_.frames, {})) {
         server.OnFrame(peer, std::move(frame));
@@ -117,7 +126,6 @@ class RoleRun {
     }
   }
 
- private:
   bool coordinator() const { return role_.shard == 0; }
 
   absl::Status PrepareCoordinator() {
@@ -176,6 +184,7 @@ class RoleRun {
   std::unique_ptr<JobObserver> observer_;
   Inbox inbox_{2 * kOutboxBytesMax};
   std::unique_ptr<Link> link_;
+  std::unique_ptr<HttpServer> http_;
   NextServer next_;
 };
 

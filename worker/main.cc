@@ -101,9 +101,9 @@ uint64_t NewIncarnation() {
            std::chrono::steady_clock::now().time_since_epoch().count())});
 }
 
-// What the metrics take of a step.
+// What the metrics take of a step, the `steps`th of this process.
 StepMetrics MetricsOf(const StepRecord& record, const WorkerSession& session,
-                      const LinkCounters& counters) {
+                      const LinkCounters& counters, uint64_t steps) {
   const Plan& plan = *session.plan();
   StepMetrics step;
   step.times = record.times;
@@ -112,7 +112,7 @@ StepMetrics MetricsOf(const StepRecord& record, const WorkerSession& session,
   step.residual_norm_ratio = record.residual_norm_ratio;
   step.wire_bytes_up = counters.bytes_sent;
   step.wire_bytes_down = counters.bytes_received;
-  step.raw_bytes = (record.step + 1) * plan.ParameterCount() * sizeof(float);
+  step.raw_bytes = steps * plan.ParameterCount() * sizeof(float);
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
     if (plan.IsBuffer(t)) continue;
     step.payload_bytes[plan.tensors[t].codec->Describe()] +=
@@ -143,6 +143,7 @@ absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop,
   }
   RoleMetrics metrics(MetricsRole::kWorker, TERSE_VERSION, KernelTargetName());
   WorkerSession* handler = nullptr;
+  uint64_t steps = 0;
   SessionOptions options;
   options.coordinator_address = flags.coordinator;
   options.rank = flags.rank;
@@ -156,7 +157,7 @@ absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop,
   options.cores = std::thread::hardware_concurrency();
   if (!flags.http.listen.empty()) {
     options.on_step = [&](const StepRecord& record) {
-      metrics.OnStep(MetricsOf(record, *handler, link->Counters()));
+      metrics.OnStep(MetricsOf(record, *handler, link->Counters(), ++steps));
     };
   }
   TERSE_ASSIGN_OR_RETURN(
@@ -392,6 +393,10 @@ int Main(int argc, char** argv) {
                  "HOST:PORT for health and metrics; with --memory the page");
   app.add_option("--http-port-file", flags.http.port_file,
                  "where to write the address of --http");
+  app.add_option("--http-linger-seconds", flags.http.linger_seconds,
+                 "how long the coordinator waits at its end for a last scrape "
+                 "of /metrics")
+      ->check(CLI::Range(0.0, 3600.0));
   app.set_version_flag("--version", TERSE_VERSION);
   coordinator->excludes(memory);
   evaluate->excludes(memory)->excludes(coordinator);

@@ -10,7 +10,9 @@ JobObserver::JobObserver(const Job& job, const std::string& version,
                          RoleMetrics* metrics, const Clock& clock)
     : clock_(clock),
       metrics_(metrics),
-      board_(job.name(), PrintJob(job), MachineJson(version)) {}
+      board_(job.name(), PrintJob(job), MachineJson(version)) {
+  if (metrics != nullptr) metrics->SetWorkersWanted(job.cluster().workers());
+}
 
 absl::StatusOr<std::unique_ptr<JobObserver>> JobObserver::Create(
     const Job& job, const std::string& run_directory,

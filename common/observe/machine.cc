@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/kernels/target.h"
+#include "common/observe/revision.h"
 
 namespace terse {
 namespace {
@@ -35,7 +36,8 @@ nlohmann::json MachineJson(const std::string& version) {
           {"cores", std::thread::hardware_concurrency()},
           {"memory_bytes", pages * page_bytes},
           {"kernels", KernelTargetName()},
-          {"terse", version}};
+          {"terse", version},
+          {"revision", std::string(kRevision)}};
 }
 
 }  // namespace terse

@@ -8,8 +8,8 @@
 
 namespace terse {
 
-// Host, system, CPU, cores, memory, the kernels' instruction set and Terse's
-// version. No environment: there are secrets in it.
+// Host, system, CPU, cores, memory, the kernels' instruction set, Terse's
+// version and commit. No environment: there are secrets in it.
 nlohmann::json MachineJson(const std::string& version);
 
 }  // namespace terse

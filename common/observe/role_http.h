@@ -14,6 +14,8 @@ namespace terse {
 struct HttpFlags {
   std::string listen;     // HOST:PORT; empty: no port.
   std::string port_file;  // Where the address is written; empty: nowhere.
+  // How long a coordinator that has ended waits for a last scrape.
+  double linger_seconds = 0;
 };
 
 // Opens the port; null without an address. `observer`: of the coordinator,

@@ -152,13 +152,17 @@ void StatusBoard::OnEvent(const json& event) {
     state_["phase"] = "failed";
     state_["reason"] = TextOf(event, "reason");
     Say(event, absl::StrCat("failed: ", TextOf(event, "reason")));
-  } else if (!kind.empty()) {
-    // What others tell: lost, recovered, checkpoint.
-    const bool named = event.contains("role");
-    const json step = NumberOf(event, "step");
-    Say(event, absl::StrCat(named ? who + " " : "", kind,
-                            step.is_null() ? "" : " at step ",
-                            step.is_null() ? "" : step.dump()));
+  } else if (kind == "lost") {
+    SetWorkerState(event, "lost");
+    Say(event,
+        absl::StrFormat("%s was lost at step %.0f", who, Plain(event, "step")));
+  } else if (kind == "checkpoint" && event.contains("error")) {
+    Say(event, absl::StrFormat("no checkpoint of step %.0f: %s",
+                               Plain(event, "step"), TextOf(event, "error")));
+  } else if (kind == "checkpoint") {
+    state_["checkpoint"] = event;
+    Say(event,
+        absl::StrFormat("checkpoint of step %.0f", Plain(event, "step")));
   }
 }
 

@@ -115,7 +115,6 @@ class OneProcess {
 };
 
 std::string OneProcess::Announcement() const {
-  const Cluster& cluster = job_.cluster();
   const std::string rank =
       place_.rank ? absl::StrCat("rank ", *place_.rank) : "this process";
   const std::string role = assignment_.role == JobRole::kServer ? "server"
@@ -154,6 +153,10 @@ absl::StatusOr<ProcessSpec> OneProcess::Prepare() {
     spec.arguments.push_back(flag);
   }
   Append(spec.arguments, "--http", options_.http);
+  if (coordinates() && options_.http_linger_seconds > 0) {
+    Append(spec.arguments, "--http-linger-seconds",
+           absl::StrCat(options_.http_linger_seconds));
+  }
   Append(spec.arguments, "--kernel-target", options_.kernel_target);
   return spec;
 }
@@ -314,6 +317,11 @@ void AddRun(CLI::App& app, RunOptions& options) {
   run.add_option("--http", options.http,
                  "HOST:PORT for health, metrics and server 0's status page")
       ->type_name("HOST:PORT");
+  run.add_option("--http-linger-seconds", options.http_linger_seconds,
+                 "How long server 0 waits at its end for a last scrape of "
+                 "/metrics")
+      ->type_name("S")
+      ->check(CLI::Range(0.0, 3600.0));
   run.add_option("--kernel-target", options.kernel_target,
                  "Instruction set of Terse's kernels; else the best here")
       ->type_name("NAME");

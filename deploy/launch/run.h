@@ -15,10 +15,11 @@ struct RunOptions {
   std::string job_path;
   std::vector<std::string> overrides;  // "a.b=c", applied in order.
   PlaceFlags place;
-  std::string transport;       // "grpc", "mpi"; empty: as fits the launcher.
-  std::string run_directory;   // Of server 0. Empty: a new one under runs/.
-  std::string report_path;     // Of server 0. Empty: only in the run directory.
-  std::string http;            // HOST:PORT of the role; empty: none.
+  std::string transport;      // "grpc", "mpi"; empty: as fits the launcher.
+  std::string run_directory;  // Of server 0. Empty: a new one under runs/.
+  std::string report_path;    // Of server 0. Empty: only in the run directory.
+  std::string http;           // HOST:PORT of the role; empty: none.
+  double http_linger_seconds = 0;
   std::string data_directory;  // Empty: as the job says.
   std::string kernel_target;   // Empty: the best of this CPU.
   std::string resume;          // Of server 0. Empty: never.

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -103,6 +104,15 @@ std::string TimeLine(const json& progress) {
   return line;
 }
 
+std::string CheckpointLine(const json& status) {
+  const json kept = Part(status, "checkpoint");
+  if (!kept.is_object()) return "";
+  const double age =
+      Number(Part(status, "progress"), "seconds") - Number(kept, "seconds");
+  return absl::StrFormat("  kept     a checkpoint of step %.0f, %s ago\n",
+                         Number(kept, "step"), FormatClock(std::max(age, 0.0)));
+}
+
 std::string WorkersTable(const json& workers) {
   if (!workers.is_array() || workers.empty()) return "";
   Table table({{"worker", true},
@@ -200,6 +210,7 @@ std::string StatusText(const json& status) {
         WireLine(progress, "down", "bits_per_element_down", "wire_bytes_down"),
         TimeLine(progress));
   }
+  absl::StrAppend(&text, CheckpointLine(status));
   absl::StrAppend(&text, WorkersTable(Part(status, "workers")));
   const json events = Part(status, "events");
   if (!events.is_array() || events.empty()) return text;

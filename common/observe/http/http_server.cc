@@ -195,6 +195,16 @@ class HttpServer::Impl {
     return absl::OkStatus();
   }
 
+  void AwaitScrape(absl::Duration at_most, const std::atomic<int>& stop) {
+    const uint64_t wait = ++waits_;
+    const auto deadline =
+        std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(at_most);
+    while (scraped_.load() < wait && stop.load() == 0 &&
+           std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  }
+
   const std::string& address() const { return address_; }
   std::string url() const { return Url(address_, options_.security); }
 
@@ -220,8 +230,10 @@ class HttpServer::Impl {
     server_->Get("/healthz", well);
     server_->Get("/readyz", well);
     server_->Get("/metrics", [this](const Request&, Response& response) {
+      const uint64_t waits = waits_.load();
       response.set_content(options_.metrics(),
                            "text/plain; version=0.0.4; charset=utf-8");
+      scraped_.store(waits);
     });
     if (!options_.status) return;
     server_->Get("/", [this](const Request& request, Response& response) {
@@ -280,12 +292,18 @@ class HttpServer::Impl {
   const std::unique_ptr<httplib::Server> server_;
   std::thread thread_;
   std::string address_;
+  std::atomic<uint64_t> waits_ = 0;    // Calls of AwaitScrape.
+  std::atomic<uint64_t> scraped_ = 0;  // How many had begun at a scrape.
 };
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
 const std::string& HttpServer::address() const { return impl_->address(); }
 std::string HttpServer::url() const { return impl_->url(); }
+void HttpServer::AwaitScrape(absl::Duration at_most,
+                             const std::atomic<int>& stop) {
+  impl_->AwaitScrape(at_most, stop);
+}
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
     HttpServerOptions options) {

@@ -2,12 +2,14 @@
 #ifndef TERSE_COMMON_OBSERVE_HTTP_HTTP_SERVER_H_
 #define TERSE_COMMON_OBSERVE_HTTP_HTTP_SERVER_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/transport/security/security.h"
 
 namespace terse {
@@ -50,6 +52,11 @@ class HttpServer {
   const std::string& address() const;
   // "http://127.0.0.1:41873", or https.
   std::string url() const;
+
+  // Returns when somebody has asked for /metrics since the call, at `stop`, or
+  // after `at_most`: the last values of a job are of use to those only who have
+  // seen them.
+  void AwaitScrape(absl::Duration at_most, const std::atomic<int>& stop);
 
  private:
   class Impl;

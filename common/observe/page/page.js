@@ -247,7 +247,7 @@
     const facts = [["Host", m.host], ["System", m.system],
       ["CPU", m.cpu ? `${m.cpu}, ${m.cores} cores` : ""],
       ["Memory", m.memory_bytes ? count(m.memory_bytes) + "B" : ""],
-      ["Kernels", m.kernels], ["Terse", m.terse],
+      ["Kernels", m.kernels], ["Terse", [m.terse, m.revision].filter((v) => v).join(", commit ")],
       ["Roles", start.servers ? `${start.servers} servers, ${start.workers} workers` : ""],
       ["Parameters", start.parameters ? count(start.parameters) : ""]];
     get("machine").replaceChildren(...facts.filter((f) => f[1]).flatMap(([k, v]) => {
@@ -272,6 +272,12 @@
     get("headline").textContent = status.phase === "failed" ? status.reason
       : status.phase === "training" ? `${clock(p.seconds || 0)} so far, ${clock(left)} to go`
       : status.phase === "finished" ? `took ${clock(p.seconds || 0)}` : "waiting for all roles";
+    const kept = status.checkpoint;
+    if (kept) {
+      const age = Math.max(0, (p.seconds || 0) - kept.seconds);
+      get("headline").textContent +=
+        `; last checkpoint of step ${count(kept.step)}, ${clock(age)} before`;
+    }
     drawTiles();
     drawCurves();
     drawWorkers();

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "common/observe/revision.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
@@ -25,6 +26,9 @@ const Histogram::BucketBoundaries kSecondsBuckets = {
     1e-4,   4e-4,   1.6e-3, 6.4e-3, 0.0256, 0.1024,
     0.4096, 1.6384, 6.5536, 26.2,   104.9};
 
+constexpr const char* kWorkerStates[] = {"joining", "ready", "training",
+                                         "finished", "lost"};
+
 double Seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
 
 // Sets a counter to a total that somebody else counts.
@@ -36,6 +40,16 @@ void SetTotal(Counter& counter, uint64_t total) {
 double Number(const nlohmann::json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+// The state of a worker that `event` tells of; null if it tells of none.
+const char* StateAfter(const nlohmann::json& event) {
+  if (event.value("role", "") != "worker") return nullptr;
+  const std::string kind = event.value("event", "");
+  if (kind == "joined") return "joining";
+  if (kind == "ready") return "ready";
+  if (kind == "goodbye") return "finished";
+  return kind == "lost" ? "lost" : nullptr;
 }
 
 }  // namespace
@@ -68,6 +82,8 @@ class RoleMetrics::Families {
   void AddWorkerFamilies();
   void AddCoordinatorFamilies();
   void SetWorkers(const nlohmann::json& workers);
+  void SetState(uint32_t worker, const std::string& state);
+  void CountStates();
 
   Registry registry;
   std::mutex mutex;  // Of what is created while the job runs.
@@ -102,8 +118,12 @@ class RoleMetrics::Families {
   Gauge* learning_rate = nullptr;
   Gauge* steps_per_second = nullptr;
   Gauge* checkpoint_time = nullptr;
+  Gauge* checkpoint_step = nullptr;
+  Counter* checkpoint_failures = nullptr;
   Gauge* failed = nullptr;
   Gauge* finished = nullptr;
+  Gauge* workers_wanted = nullptr;
+  std::map<uint32_t, std::string> states;  // By worker.
   prometheus::Family<Gauge>* workers = nullptr;
   prometheus::Family<Gauge>* staleness = nullptr;
 };
@@ -149,17 +169,22 @@ void RoleMetrics::Families::AddCoordinatorFamilies() {
   checkpoint_time =
       &AddGauge("terse_checkpoint_last_success_timestamp_seconds",
                 "When the last checkpoint was complete; 0: none yet.", {});
+  checkpoint_step =
+      &AddGauge("terse_checkpoint_last_success_step",
+                "The step whose weights the last checkpoint holds.", {});
+  checkpoint_failures =
+      &AddCounter("terse_checkpoint_failures_total",
+                  "Checkpoints that could not be written.", {});
   failed = &AddGauge("terse_job_failed", "1 once the job has failed.", {});
   finished =
       &AddGauge("terse_job_finished", "1 once the job has ended well.", {});
+  workers_wanted =
+      &AddGauge("terse_workers_wanted", "Workers the job has.", {});
   workers = &prometheus::BuildGauge()
                  .Name("terse_workers")
                  .Help("Workers by state.")
                  .Register(registry);
-  for (const char* state :
-       {"joining", "ready", "training", "finished", "lost"}) {
-    workers->Add({{"state", state}});
-  }
+  CountStates();
   staleness = &prometheus::BuildGauge()
                    .Name("terse_worker_staleness_steps")
                    .Help("Steps a worker is behind the fastest.")
@@ -167,17 +192,26 @@ void RoleMetrics::Families::AddCoordinatorFamilies() {
 }
 
 void RoleMetrics::Families::SetWorkers(const nlohmann::json& list) {
-  std::map<std::string, double> states = {{"joining", 0},
-                                          {"ready", 0},
-                                          {"training", 0},
-                                          {"finished", 0},
-                                          {"lost", 0}};
   for (const nlohmann::json& worker : list) {
-    states[worker.value("state", "joining")] += 1;
-    staleness->Add({{"worker", std::to_string(worker.value("rank", 0))}})
+    const uint32_t rank = worker.value("rank", uint32_t{0});
+    states[rank] = worker.value("state", "joining");
+    staleness->Add({{"worker", std::to_string(rank)}})
         .Set(Number(worker, "lag_steps"));
   }
-  for (const auto& [state, count] : states) {
+  CountStates();
+}
+
+void RoleMetrics::Families::SetState(uint32_t worker,
+                                     const std::string& state) {
+  states[worker] = state;
+  CountStates();
+}
+
+void RoleMetrics::Families::CountStates() {
+  std::map<std::string, double> counts;
+  for (const char* state : kWorkerStates) counts[state] = 0;
+  for (const auto& [worker, state] : states) counts[state] += 1;
+  for (const auto& [state, count] : counts) {
     workers->Add({{"state", state}}).Set(count);
   }
 }
@@ -190,7 +224,10 @@ RoleMetrics::RoleMetrics(MetricsRole role, const std::string& version,
                           : role == MetricsRole::kServer ? "server"
                                                          : "coordinator";
   f.AddGauge("terse_build_info", "What runs here; always 1.",
-             {{"version", version}, {"kernels", kernels}, {"role", role_name}})
+             {{"version", version},
+              {"revision", std::string(kRevision)},
+              {"kernels", kernels},
+              {"role", role_name}})
       .Set(1);
   const char* wire = "terse_wire_bytes_total";
   const char* wire_help = "Bytes on the wire; up is from workers to servers.";
@@ -217,6 +254,10 @@ RoleMetrics::RoleMetrics(MetricsRole role, const std::string& version,
 }
 
 RoleMetrics::~RoleMetrics() = default;
+
+void RoleMetrics::SetWorkersWanted(uint32_t workers) {
+  families_->workers_wanted->Set(workers);
+}
 
 void RoleMetrics::OnStep(const StepMetrics& step) {
   Families& f = *families_;
@@ -279,8 +320,13 @@ void RoleMetrics::OnEvent(const nlohmann::json& event, absl::Time now) {
     f.test_accuracy->Set(Number(event, "test_accuracy"));
   } else if (kind == "workers") {
     f.SetWorkers(event.at("workers"));
+  } else if (const char* state = StateAfter(event)) {
+    f.SetState(event.value("rank", uint32_t{0}), state);
+  } else if (kind == "checkpoint" && event.contains("error")) {
+    f.checkpoint_failures->Increment();
   } else if (kind == "checkpoint") {
     f.checkpoint_time->Set(absl::ToDoubleSeconds(now - absl::UnixEpoch()));
+    f.checkpoint_step->Set(Number(event, "step"));
   } else if (kind == "finish") {
     f.finished->Set(1);
   } else if (kind == "abort") {

@@ -45,6 +45,9 @@ class RoleMetrics {
               const std::string& kernels);
   ~RoleMetrics();
 
+  // How many workers the coordinator's job has.
+  void SetWorkersWanted(uint32_t workers);
+
   // A worker's step.
   void OnStep(const StepMetrics& step);
 

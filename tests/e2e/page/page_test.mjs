@@ -17,6 +17,7 @@ quantize: {weights: binaryconnect}
 compress: {gradient: {kind: terngrad, error_feedback: true}}
 optimizer: {kind: adam, learning_rate: 0.003}
 train: {epochs: 6, batch_size: 50}
+checkpoint: {every_steps: 100}
 cluster: {servers: 2, workers: 2}
 `;
 
@@ -86,11 +87,15 @@ async function lookAtLivePage() {
   await click("#by-step");
   await browser.until(`document.querySelector("#events").textContent.includes("test accuracy")`,
     "an evaluation");
+  await browser.until(`document.querySelector("#events").textContent.includes("checkpoint of step") &&
+    document.querySelector("#headline").textContent.includes("last checkpoint")`,
+  "a checkpoint");
   await shoot("desktop-light");
   const back = `getComputedStyle(document.body).backgroundColor`;
   const light = await browser.evaluate(back);
   await click("#theme");
   assert.notEqual(await browser.evaluate(back), light, "the theme button");
+  await shoot("desktop-dark");
   await click("#theme");
   await browser.evaluate(`delete document.documentElement.dataset.theme`);
   await browser.view(390, 844, true);
@@ -99,6 +104,8 @@ async function lookAtLivePage() {
     `document.documentElement.scrollWidth <= innerWidth`),
   "the page is wider than a phone");
   await shoot("phone-dark");
+  await browser.view(390, 844, false);
+  await shoot("phone-light");
   assert.deepEqual([...requests], [address], "it asked something else");
 }
 

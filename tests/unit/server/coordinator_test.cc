@@ -22,6 +22,7 @@ class CoordinatorTest : public testing::Test {
         plan_(*MakePlan(job_)),
         coordinator_(job_, plan_, 0, [this](const nlohmann::json& event) {
           if (event["event"] == "progress") progress_.push_back(event);
+          last_ = event;
         }) {
     wire::Ready ready;
     ready.set_train_samples(160);
@@ -49,8 +50,18 @@ class CoordinatorTest : public testing::Test {
   const Plan plan_;
   absl::Time now_ = absl::UnixEpoch();
   std::vector<nlohmann::json> progress_;
+  nlohmann::json last_;
   Coordinator coordinator_;
 };
+
+TEST_F(CoordinatorTest, WhoIsLostIsNamed) {
+  coordinator_.OnLost(wire::Join::WORKER, 1);
+  EXPECT_EQ(last_["event"], "lost");
+  EXPECT_EQ(last_["role"], "worker");
+  EXPECT_EQ(last_["rank"], 1);
+  coordinator_.OnLost(wire::Join::SHARD, 1);
+  EXPECT_EQ(last_["role"], "server");
+}
 
 TEST_F(CoordinatorTest, ResidualsAreToldWhereThereAreAny) {
   Report(0, std::nullopt, std::nullopt);

@@ -5,7 +5,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "common/base/status.h"
 #include "common/transport/security/certificates.h"
@@ -99,6 +102,28 @@ TEST_F(HttpServerTest, ATokenInTheAddressBecomesACookie) {
   EXPECT_NE(answer.find(" 302 "), std::string::npos);
   EXPECT_NE(answer.find("HttpOnly"), std::string::npos);
   EXPECT_EQ(answer.find("the page"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, TheEndWaitsForAScrape) {
+  const std::atomic<int> stop = 0;
+  std::atomic<bool> scraped = false;
+  std::thread end([&] {
+    server_->AwaitScrape(absl::InfiniteDuration(), stop);
+    scraped = true;
+  });
+  while (!scraped) {
+    ASSERT_TRUE(HttpGet(server_->address(), "/metrics", "").ok());
+  }
+  end.join();
+}
+
+TEST_F(HttpServerTest, NobodyWaitsForAScrapeForEver) {
+  std::atomic<int> stop = 0;
+  // One before does not count.
+  ASSERT_TRUE(HttpGet(server_->address(), "/metrics", "").ok());
+  server_->AwaitScrape(absl::Milliseconds(1), stop);
+  stop = SIGTERM;
+  server_->AwaitScrape(absl::InfiniteDuration(), stop);
 }
 
 TEST_F(HttpServerTest, NonsenseIsNoHarm) {

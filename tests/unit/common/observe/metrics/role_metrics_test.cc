@@ -56,7 +56,9 @@ TEST(RoleMetricsTest, TheCoordinatorsEventsAreCounted) {
                     {{{"rank", 0}, {"state", "training"}, {"lag_steps", 0}},
                      {{"rank", 1}, {"state", "training"}, {"lag_steps", 3}}}}},
                   now);
-  metrics.OnEvent({{"event", "checkpoint"}}, now);
+  metrics.OnEvent({{"event", "checkpoint"}, {"step", 4}}, now);
+  metrics.OnEvent({{"event", "checkpoint"}, {"step", 8}, {"error", "full"}},
+                  now + absl::Seconds(1));
   metrics.OnFrame(absl::Milliseconds(1), ShardProgress{.version = 9});
   const std::string text = metrics.Text();
   EXPECT_THAT(text, HasSubstr("terse_job_steps 40"));
@@ -65,7 +67,31 @@ TEST(RoleMetricsTest, TheCoordinatorsEventsAreCounted) {
   EXPECT_THAT(text, HasSubstr("terse_worker_staleness_steps{worker=\"1\"} 3"));
   EXPECT_THAT(
       text, HasSubstr("terse_checkpoint_last_success_timestamp_seconds 1234"));
+  EXPECT_THAT(text, HasSubstr("terse_checkpoint_last_success_step 4"));
+  EXPECT_THAT(text, HasSubstr("terse_checkpoint_failures_total 1"));
   EXPECT_THAT(text, HasSubstr("terse_weights_version 9"));
+}
+
+TEST(RoleMetricsTest, WorkersAreCountedByTheirStates) {
+  RoleMetrics metrics(MetricsRole::kCoordinator, "1.0", "avx2");
+  const auto tell = [&](const char* event, const char* role, int rank) {
+    metrics.OnEvent({{"event", event}, {"role", role}, {"rank", rank}},
+                    absl::UnixEpoch());
+  };
+  EXPECT_THAT(metrics.Text(), HasSubstr("terse_workers{state=\"joining\"} 0"));
+  metrics.SetWorkersWanted(4);
+  EXPECT_THAT(metrics.Text(), HasSubstr("terse_workers_wanted 4"));
+  for (int rank = 0; rank < 4; ++rank) tell("joined", "worker", rank);
+  tell("ready", "worker", 1);
+  tell("goodbye", "worker", 2);
+  tell("lost", "worker", 3);
+  tell("lost", "server", 0);
+  const std::string text = metrics.Text();
+  for (const char* state : {"joining", "ready", "finished", "lost"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("terse_workers{state=\"") + state +
+                                "\"} 1"));
+  }
+  EXPECT_THAT(text, HasSubstr("terse_workers{state=\"training\"} 0"));
 }
 
 // Names of metrics in a text, without what histograms put behind them.

@@ -64,12 +64,19 @@ TEST(StatusBoardTest, FollowsPhaseWorkersAndEvents) {
   board.OnEvent({{"event", "goodbye"}, {"role", "worker"}, {"rank", 1}});
   EXPECT_EQ(board.Status()["workers"][0]["state"], "finished");
   board.OnEvent({{"event", "checkpoint"}, {"step", 4}});
+  board.OnEvent({{"event", "checkpoint"}, {"step", 8}, {"error", "disk full"}});
+  board.OnEvent(
+      {{"event", "lost"}, {"role", "worker"}, {"rank", 1}, {"step", 9}});
   board.OnEvent({{"event", "abort"}, {"reason", "no disk"}});
   const json status = board.Status();
   EXPECT_EQ(status["phase"], "failed");
   EXPECT_EQ(status["reason"], "no disk");
-  ASSERT_EQ(status["events"].size(), 5u);
-  EXPECT_EQ(status["events"][3]["text"], "checkpoint at step 4");
+  EXPECT_EQ(status["checkpoint"]["step"], 4);
+  EXPECT_EQ(status["workers"][0]["state"], "lost");
+  ASSERT_EQ(status["events"].size(), 7u);
+  EXPECT_EQ(status["events"][3]["text"], "checkpoint of step 4");
+  EXPECT_EQ(status["events"][4]["text"], "no checkpoint of step 8: disk full");
+  EXPECT_EQ(status["events"][5]["text"], "worker 1 was lost at step 9");
 }
 
 TEST(StatusBoardTest, ObservationsComeOnce) {

@@ -28,6 +28,7 @@ json Running() {
             {"train_accuracy", 0.75},
             {"bits_per_element_up", 1.6},
             {"time_ms", {{"total", 20.0}, {"compute", 15.0}}}}},
+          {"checkpoint", {{"step", 60}, {"seconds", 6.0}}},
           {"workers", {{{"rank", 1}, {"state", "training"}, {"step", 99}}}},
           {"events", {{{"text", "worker 1 joined"}}}}};
 }
@@ -38,6 +39,7 @@ TEST(StatusTextTest, SaysHowTheJobGoes) {
   EXPECT_THAT(text, HasSubstr("0:30 to go"));
   EXPECT_THAT(text, HasSubstr("compute 75 %"));
   EXPECT_THAT(text, HasSubstr("20"));
+  EXPECT_THAT(text, HasSubstr("a checkpoint of step 60, 0:04 ago"));
   EXPECT_THAT(text, HasSubstr("worker 1 joined"));
 }
 
@@ -47,6 +49,7 @@ TEST(StatusTextTest, SteersNoTerminalAndTakesWhatIsStrange) {
   EXPECT_THAT(StatusText(status), Not(HasSubstr("\x1b")));
   status["progress"] = "none";
   status["workers"] = {1, "x"};
+  status["checkpoint"] = {{"step", "x"}};
   status["events"] = 3;
   StatusText(status);
   StatusText(json::object());
