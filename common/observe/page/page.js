@@ -241,6 +241,28 @@
     }));
   };
 
+  // What went over the wire, and what fp32 both ways would have taken.
+  const drawWire = () => {
+    const p = { ...status.progress, ...status.report };
+    const { parameters = 0, workers = 0, first_step = 0 } = status.start || {};
+    const steps = Math.max(0, (p.steps || p.step || 0) - first_step);
+    const plain = 4 * parameters * workers * steps;
+    const row = (name, bytes, bits) => {
+      const tr = document.createElement("tr");
+      tr.append(cell(name, true), cell(count(bytes) + "B"), cell(short(bits)),
+        cell(count(plain) + "B"), cell(bytes > 0 ? short(plain / bytes) : "–"));
+      return tr;
+    };
+    const both = (p.wire_bytes_up || 0) + (p.wire_bytes_down || 0);
+    get("wire").replaceChildren(
+      head(["Direction", "Bytes", "Bits an element", "fp32", "Times as much"], [0]),
+      row("up: gradients", p.wire_bytes_up, p.bits_per_element_up),
+      row("down: weights", p.wire_bytes_down, p.bits_per_element_down));
+    get("wire-sum").textContent = both > 0
+      ? `${count(both)}B in all, headers and control messages included, where fp32 takes ${count(2 * plain)}B.`
+      : "";
+  };
+
   const drawMachine = () => {
     const m = status.machine || {};
     const start = status.start || {};
@@ -249,7 +271,8 @@
       ["Memory", m.memory_bytes ? count(m.memory_bytes) + "B" : ""],
       ["Kernels", m.kernels], ["Terse", [m.terse, m.revision].filter((v) => v).join(", commit ")],
       ["Roles", start.servers ? `${start.servers} servers, ${start.workers} workers` : ""],
-      ["Parameters", start.parameters ? count(start.parameters) : ""]];
+      ["Parameters", start.parameters ? count(start.parameters) : ""],
+      ["Weights", (status.report || {}).weights_sha256]];
     get("machine").replaceChildren(...facts.filter((f) => f[1]).flatMap(([k, v]) => {
       const dt = document.createElement("dt");
       const dd = document.createElement("dd");
@@ -275,13 +298,14 @@
     const kept = status.checkpoint;
     if (kept) {
       const age = Math.max(0, (p.seconds || 0) - kept.seconds);
-      get("headline").textContent +=
-        `; last checkpoint of step ${count(kept.step)}, ${clock(age)} before`;
+      get("headline").textContent += `; last checkpoint of step ${count(kept.step)}` +
+        (status.phase === "training" ? `, ${clock(age)} ago` : "");
     }
     drawTiles();
     drawCurves();
     drawWorkers();
     drawTensors();
+    drawWire();
     drawEvents();
     drawMachine();
   };

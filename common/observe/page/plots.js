@@ -30,6 +30,8 @@ const Plots = (() => {
       : `${Math.floor(s / 60)}:${two(s % 60)}`;
   };
 
+  const last = (values) => values.findLast((v) => v !== null && v !== undefined);
+
   // A plot that keeps its element's width. `series`: {label, color, dash,
   // fill, points}; `log`: the vertical axis; `time`: the horizontal is seconds.
   class Curve {
@@ -44,6 +46,7 @@ const Plots = (() => {
       const width = Math.floor(this.element.clientWidth);
       if (this.plot && width > 0 && width !== this.plot.width) {
         this.plot.setSize({ width, height: 210 });
+        this.tellLast();
       }
     }
     rebuild(byTime) {
@@ -67,7 +70,10 @@ const Plots = (() => {
           { ...axis, size: 52, values: (u, ticks) => ticks.map((t) => t === null ? "" : format(t)) },
         ],
         series: [
-          { label: byTime ? "time" : "step", value: (u, v) => v === null || v === undefined ? "–" : horizontal(v) },
+          {
+            label: byTime ? "time" : "step",
+            value: (u, v, i, at) => horizontal(at === null ? last(u.data[0]) : v),
+          },
           ...this.series.map((s) => ({
             label: s.label,
             stroke: css(s.color),
@@ -76,8 +82,9 @@ const Plots = (() => {
             dash: s.dash,
             spanGaps: true,
             points: { show: !!s.points, size: 7, fill: css(s.color) },
-            value: (u, v, i, at) => {
-              const shown = s.show && at !== null ? s.show[at] : v;
+            value: (u, unused, i, at) => {
+              const values = s.show || u.data[i];
+              const shown = at === null ? last(values) : values[at];
               return shown === null || shown === undefined ? "–" : format(shown);
             },
           })),
@@ -103,13 +110,17 @@ const Plots = (() => {
       this.byTime = byTime;
       if (anew) this.rebuild(byTime);
       else this.plot.setData(data);
-      // The last values, until somebody points at others.
-      if (this.plot.cursor.idx === null || this.plot.cursor.idx === undefined) {
-        this.plot.setLegend({ idx: data[0].length - 1 });
-      }
+      this.tellLast();
+    }
+    // The last values, until somebody points at others.
+    tellLast() {
+      const { idx } = this.plot.cursor;
+      if (idx === null || idx === undefined) this.plot.setLegend({ idx: null });
     }
     recolor() {
-      if (this.plot) this.rebuild(this.byTime);
+      if (!this.plot) return;
+      this.rebuild(this.byTime);
+      this.tellLast();
     }
   }
 

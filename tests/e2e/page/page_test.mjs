@@ -59,6 +59,10 @@ const shoot = async (name) => {
 const click = (selector) =>
   browser.evaluate(`document.querySelector(${JSON.stringify(selector)}).click()`);
 
+// Of every curve, while nobody points at one.
+const kLegendsTell = `[...document.querySelectorAll(".u-legend .u-value")]
+  .every((value) => /[0-9]/.test(value.textContent))`;
+
 async function lookAtLivePage() {
   const portFile = join(run, "shard-0.http");
   for (let i = 0; !existsSync(portFile); ++i) {
@@ -90,11 +94,16 @@ async function lookAtLivePage() {
   await browser.until(`document.querySelector("#events").textContent.includes("checkpoint of step") &&
     document.querySelector("#headline").textContent.includes("last checkpoint")`,
   "a checkpoint");
+  await browser.until(`document.querySelectorAll("#wire tr").length === 3 &&
+    document.querySelector("#wire-sum").textContent.includes("where fp32 takes")`,
+  "what went over the wire");
+  await browser.until(kLegendsTell, "the last values in all legends");
   await shoot("desktop-light");
   const back = `getComputedStyle(document.body).backgroundColor`;
   const light = await browser.evaluate(back);
   await click("#theme");
   assert.notEqual(await browser.evaluate(back), light, "the theme button");
+  await browser.until(kLegendsTell, "the last values in all legends");
   await shoot("desktop-dark");
   await click("#theme");
   await browser.evaluate(`delete document.documentElement.dataset.theme`);
@@ -123,6 +132,9 @@ async function lookAtReport() {
   await browser.until(`document.querySelectorAll(".u-wrap").length === 4`,
     "the report's plots");
   assert.deepEqual([...requests].filter((host) => host), []);
+  await browser.until(kLegendsTell, "the last values in the report's legends");
+  await browser.until(`/[0-9a-f]{64}/.test(document.querySelector("#machine").textContent)`,
+    "the weights' digest");
   await shoot("report-dark");
 }
 
