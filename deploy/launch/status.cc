@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 #include <thread>
 #include <vector>
@@ -137,6 +138,10 @@ std::string WorkersTable(const json& workers) {
 }
 
 absl::StatusOr<json> Ask(const StatusOptions& options) {
+  std::error_code none;
+  if (std::filesystem::is_directory(options.address, none)) {
+    return StatusOfRun(options.address);
+  }
   const char* token = std::getenv("TERSE_TOKEN");
   TERSE_ASSIGN_OR_RETURN(
       const std::string answer,
@@ -156,8 +161,10 @@ absl::Status ShowStatus(const StatusOptions& options) {
   bool seen = false;
   while (true) {
     const absl::StatusOr<json> status = Ask(options);
-    // A coordinator that has told its end may be gone.
-    if (!status.ok() && seen) return absl::OkStatus();
+    if (!status.ok() && seen) {
+      absl::FPrintF(stderr, "terse: the coordinator has ended since\n");
+      return absl::OkStatus();
+    }
     if (!status.ok()) return status.status();
     seen = true;
     if (redraw) std::fputs("\x1b[H\x1b[2J", stdout);
@@ -259,9 +266,11 @@ absl::StatusOr<json> StatusOfRun(const std::string& run_directory) {
 void AddStatus(CLI::App& app, StatusOptions& options) {
   CLI::App& status = *app.add_subcommand(
       "status", "Shows a running job: step, loss, workers, bits up and down");
-  status.add_option("address", options.address, "The coordinator's --http")
+  status
+      .add_option("address", options.address,
+                  "The coordinator's --http, or a run directory")
       ->required()
-      ->type_name("HOST:PORT");
+      ->type_name("HOST:PORT|RUN_DIR");
   AddSecurityOptions(status, options.security);
   status.add_flag("--live", options.live, "Anew every second until it ends");
   status.add_flag("--json", options.json, "JSON in place of text");

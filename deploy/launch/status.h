@@ -12,7 +12,8 @@
 namespace terse {
 
 struct StatusOptions {
-  std::string address;  // HOST:PORT of the coordinator's --http.
+  // HOST:PORT of the coordinator's --http, or a run directory.
+  std::string address;
   TransportSecurity security;
   bool live = false;  // Shows it anew every second until the job ends.
   bool json = false;

@@ -47,15 +47,18 @@
     return rows.map((row) => row[place]);
   };
 
-  // Test points stand between the training's rows.
+  // Test points stand between the training's rows, or in one of the same place:
+  // of two at the right end only the first would be drawn.
   const withTests = (train, key, scale) => {
-    const at = column(byTime ? "seconds" : "step");
-    const points = at.map((x, i) =>
-      [x, train[i] === null ? null : train[i] * scale, null]);
+    const places = new Map();
+    column(byTime ? "seconds" : "step").forEach((x, i) =>
+      places.set(x, [x, train[i] === null ? null : train[i] * scale, null]));
     for (const test of status.evaluations) {
-      points.push([test[byTime ? "seconds" : "step"], null, test[key] * scale]);
+      const x = test[byTime ? "seconds" : "step"];
+      if (!places.has(x)) places.set(x, [x, null, null]);
+      places.get(x)[2] = test[key] * scale;
     }
-    points.sort((a, b) => a[0] - b[0]);
+    const points = [...places.values()].sort((a, b) => a[0] - b[0]);
     return [0, 1, 2].map((k) => points.map((p) => p[k]));
   };
 
