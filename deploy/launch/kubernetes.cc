@@ -28,6 +28,9 @@ namespace {
 // With "-worker-4095" behind it, a name of a pod, which is a label of DNS.
 constexpr size_t kNameBytesMax = 50;
 
+// How often a job may lose a pod. Every time all pods end and count as failed.
+constexpr uint32_t kLossesMax = 3;
+
 constexpr char kTlsFolder[] = "/etc/terse-tls";
 // Files of a secret are root's; fsGroup reads them.
 constexpr int kOwnerAndGroup = 0440;
@@ -159,6 +162,7 @@ class Renderer {
         server ? ServerCount(job_) : job_.cluster().workers();
     spec["completions"] = count;
     spec["parallelism"] = count;
+    spec["backoffLimit"] = kLossesMax * count;
     SetLabels(spec["template"]["metadata"]);
     Rename(pod["serviceAccountName"]);
     Rename(pod["subdomain"]);

@@ -41,6 +41,7 @@ const yaml = require("yaml");
 const kModels = {
   "v1/ConfigMap": "kubernetes-models/v1/ConfigMap",
   "v1/Namespace": "kubernetes-models/v1/Namespace",
+  "v1/PersistentVolumeClaim": "kubernetes-models/v1/PersistentVolumeClaim",
   "v1/Secret": "kubernetes-models/v1/Secret",
   "v1/Service": "kubernetes-models/v1/Service",
   "v1/ServiceAccount": "kubernetes-models/v1/ServiceAccount",
@@ -169,6 +170,11 @@ function checkCounts(documents) {
       found.push(`${pod.owner.metadata.name}: ${count} pods for ${want} of the job`);
     }
   }
+  for (const { kind, metadata, spec } of documents) {
+    if (kind === "Job" && spec.backoffLimit < 3 * spec.completions) {
+      found.push(`${metadata.name}: may lose less than three pods, because each ends all`);
+    }
+  }
   const members = documents.find((d) => d.kind === "PodGroup")?.spec.minMember;
   if (members && members !== servers + workers) {
     found.push(`PodGroup: minMember ${members} for ${servers + workers} pods`);
@@ -190,16 +196,15 @@ function parse(text) {
   return documents.map((d) => d.toJS()).filter((d) => d);
 }
 
-// A variant with the components that overlays/production has.
-function renderSecured(root, folder) {
-  const overlay = join(work, "secured", folder);
+// A variant with components, of which no overlay stands in the tree.
+function renderWith(root, folder, components) {
+  const overlay = join(work, "with", components.join("-"), folder);
   mkdirSync(overlay, { recursive: true });
   const from = (path) => relative(overlay, join(root, path));
   writeFileSync(join(overlay, "kustomization.yaml"), yaml.stringify({
     apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization",
     resources: [from(folder)],
-    components: ["network-policy", "monitoring", "cert-manager", "tls"]
-      .map((c) => from("components/" + c)),
+    components: components.map((c) => from("components/" + c)),
   }));
   const out = run("kubectl", ["kustomize", overlay]);
   if (out.status !== 0) throw new Error(folder + ": " + out.stderr);
@@ -219,8 +224,12 @@ function rendered() {
       if (out.status !== 0) throw new Error(folder + ": " + out.stderr);
       sets.set(folder.replace("/", "-"), parse(out.stdout));
     }
+    const secured = ["network-policy", "monitoring", "cert-manager", "tls"];
     for (const folder of ["statefulset", "jobset", "trainer"]) {
-      sets.set(folder + "-secured", renderSecured(root, folder));
+      sets.set(folder + "-secured", renderWith(root, folder, secured));
+    }
+    for (const folder of ["base", "jobset"]) {
+      sets.set(folder + "-kept", renderWith(root, folder, ["checkpoints"]));
     }
   } else {
     console.log("skipped: the variants of kustomize; no kubectl with kustomize 5 here");

@@ -73,6 +73,8 @@ function checkPod(pod, has, byHand, hosts, found) {
   }
   for (const volume of spec.volumes ?? []) {
     if (volume.configMap) need("ConfigMap", volume.configMap.name);
+    const claim = volume.persistentVolumeClaim;
+    if (claim) need("PersistentVolumeClaim", claim.claimName);
     if (volume.secret) need("Secret", volume.secret.secretName);
   }
   for (const container of spec.containers) {

@@ -27,6 +27,7 @@ TEST(KubernetesTest, FillsInNamesNumbersAndTheToken) {
   EXPECT_THAT(*text, HasSubstr("namespace: \"lab\""));
   EXPECT_THAT(*text, HasSubstr("completions: 2"));
   EXPECT_THAT(*text, HasSubstr("completions: 5"));
+  EXPECT_THAT(*text, HasSubstr("backoffLimit: 15"));
   EXPECT_THAT(*text, HasSubstr("--coordinator=first-job-server-0.first-job:"));
   EXPECT_THAT(*text, HasSubstr("\"r.example/terse-worker:"));
   // Neither is a number or a truth.
