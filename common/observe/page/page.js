@@ -286,6 +286,15 @@
     get("yaml").textContent = status.job.yaml;
   };
 
+  // Most of what is shown stays as it is for a while.
+  const shown = {};
+  const ifNew = (name, value, drawIt) => {
+    const text = JSON.stringify(value);
+    if (shown[name] === text) return;
+    shown[name] = text;
+    drawIt();
+  };
+
   const draw = () => {
     const p = status.progress || {};
     const total = (status.start || {}).steps_total || 0;
@@ -306,11 +315,11 @@
     }
     drawTiles();
     drawCurves();
-    drawWorkers();
-    drawTensors();
+    ifNew("workers", status.workers, drawWorkers);
+    ifNew("tensors", [status.tensors, status.observed_step], drawTensors);
     drawWire();
-    drawEvents();
-    drawMachine();
+    ifNew("events", status.events, drawEvents);
+    ifNew("machine", [status.machine, status.start, status.job], drawMachine);
   };
 
   const take = (fresh) => {
