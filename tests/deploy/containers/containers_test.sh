@@ -57,7 +57,7 @@ clean() {
   "${podman[@]}" rm -f -a >/dev/null 2>&1 || true
   "${podman[@]}" secret rm -a >/dev/null 2>&1 || true
   "${podman[@]}" volume prune -f >/dev/null 2>&1 || true
-  "${podman[@]}" network rm -f terse >/dev/null 2>&1 || true
+  "${podman[@]}" network prune -f >/dev/null 2>&1 || true
 }
 trap clean EXIT
 clean
@@ -111,7 +111,7 @@ for name in "${roles[@]}"; do expect "$name" 143; done
 "${podman[@]}" rm -f -a >/dev/null
 
 if ! /usr/bin/python3 -c "import yaml" 2>/dev/null; then
-  echo "skipped: podman play kube; no python3-yaml here"
+  echo "skipped: podman play kube and deploy/compose.yaml; no python3-yaml here"
   exit 0
 fi
 echo "podman play kube with the pods of terse launch --kubernetes"
@@ -145,4 +145,52 @@ for name in "${roles[@]}"; do
   [[ "$locks" == "true 10001:10001 []" ]]
 done
 for name in "${roles[@]}"; do expect "$name" 0; done
+clean
+
+if ! command -v podman-compose >/dev/null; then
+  echo "skipped: deploy/compose.yaml; no podman-compose here"
+  exit 0
+fi
+echo "deploy/compose.yaml, on other ports, with Debian's Prometheus"
+prometheus="$(sed -n 's/^ *image: \(.*prometheus:.*\)/\1/p' deploy/compose.yaml)"
+if ! "${podman[@]}" image exists "$prometheus"; then
+  mkdir -p "$work/prometheus"
+  cat >"$work/prometheus/Dockerfile" <<EOF
+FROM $base
+RUN apt-get update -q && apt-get install -y -q --no-install-recommends prometheus
+USER 65534:65534
+ENTRYPOINT ["/usr/bin/prometheus"]
+EOF
+  # shellcheck disable=SC2086  # BUILDER has options.
+  $BUILDER build --isolation chroot -t "$prometheus" "$work/prometheus" \
+    >"$work/prometheus.log" 2>&1
+fi
+rm -rf "$work/compose"
+mkdir -p "$work/compose/kubernetes/job"
+cp -r deploy/monitoring "$work/compose"
+sed -e 's/epochs: 10/epochs: 2/' deploy/kubernetes/job/job.yaml \
+  >"$work/compose/kubernetes/job/job.yaml"
+port=$((20000 + RANDOM % 20000))
+sed -e "s/127.0.0.1:9090:/127.0.0.1:$port:/" \
+  -e "s/127.0.0.1:9100:/127.0.0.1:$((port + 1)):/" \
+  deploy/compose.yaml >"$work/compose/compose.yaml"
+printf '#!/usr/bin/env bash\nexec %s "$@"\n' "${podman[*]}" >"$work/podman"
+chmod +x "$work/podman"
+TERSE_TOKEN=container-test podman-compose --podman-path "$work/podman" \
+  -f "$work/compose/compose.yaml" up -d >"$work/compose.log" 2>&1 || {
+  cat "$work/compose.log"
+  exit 1
+}
+roles=(compose_server_1 compose_worker-0_1 compose_worker-1_1)
+for name in "${roles[@]}"; do expect "$name" 0; done
+# The coordinator has waited until Prometheus had seen its end.
+answer=""
+for _ in $(seq 100); do
+  answer="$(curl -sS "http://127.0.0.1:$port/api/v1/query" \
+    --data-urlencode 'query=last_over_time(terse_job_finished[5m])' || true)"
+  [[ "$answer" == *'"1"]'* ]] && break
+  sleep 0.2
+done
+echo "  Prometheus: $answer"
+[[ "$answer" == *'"1"]'* ]]
 echo "the images are good"
