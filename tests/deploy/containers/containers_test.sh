@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images and runs jobs of one server and two workers in them: containers
-# in plaintext, with TLS and stopped by SIGTERM, and by podman play kube the pods of
-# `terse launch --kubernetes`.
+# in plaintext, with TLS and stopped by SIGTERM, mpirun over sshd, by podman play
+# kube the pods of `terse launch --kubernetes`, and deploy/compose.yaml.
 #   containers_test.sh SOURCE WORK
 # Minutes and gigabytes: only with TERSE_TEST_CONTAINERS=1, as root, with podman,
 # buildah and debootstrap; ends with 77 elsewhere. WORK keeps the base image.
@@ -109,6 +109,36 @@ done
 "${podman[@]}" kill --signal TERM worker-0 >/dev/null
 for name in "${roles[@]}"; do expect "$name" 143; done
 "${podman[@]}" rm -f -a >/dev/null
+
+echo "mpirun, over sshd, as the MPI Operator has it"
+if ! command -v ssh-keygen >/dev/null; then
+  echo "skipped: no ssh-keygen here"
+else
+  rm -rf "$work/mpi"
+  install -d "$work/mpi/ssh" "$work/mpi/hosts"
+  install -d -o 1000 -g 1000 "$work/mpi/runs"
+  ssh-keygen -q -t rsa -b 2048 -N '' -f "$work/mpi/ssh/id_rsa"
+  cp "$work/mpi/ssh/id_rsa.pub" "$work/mpi/ssh/authorized_keys"
+  # As a Secret of a pod with fsGroup 1000.
+  chown -R 0:1000 "$work/mpi/ssh"
+  chmod 750 "$work/mpi/ssh"
+  chmod 640 "$work/mpi/ssh/"*
+  sed -e 's/epochs: 10/epochs: 1/' deploy/kubernetes/job/job.yaml >"$work/job.yaml"
+  mpi=(--read-only --cap-drop all --security-opt no-new-privileges --user 1000:1000
+    --tmpfs /tmp -v "$work/mpi/runs:/var/lib/terse" -v "$work/mpi/hosts:/etc/mpi:ro"
+    -v "$work/mpi/ssh:/home/mpiuser/.ssh:ro" -v "$work/job.yaml:/etc/terse/job.yaml:ro"
+    -e OMPI_MCA_orte_default_hostfile=/etc/mpi/hostfile --network terse -w /var/lib/terse)
+  roles=(mpi-launcher mpi-worker-0 mpi-worker-1 mpi-worker-2)
+  for name in "${roles[@]:1}"; do
+    echo "$name slots=1" >>"$work/mpi/hosts/hostfile"
+    "${podman[@]}" run -d --name "$name" --hostname "$name" "${mpi[@]}" \
+      terse-mpi:0.1.0 >/dev/null
+  done
+  "${podman[@]}" run -d --name mpi-launcher "${mpi[@]}" terse-mpi:0.1.0 \
+    mpirun -np 3 --bind-to none terse run /etc/terse/job.yaml >/dev/null
+  expect mpi-launcher 0
+  "${podman[@]}" rm -f -a >/dev/null
+fi
 
 if ! /usr/bin/python3 -c "import yaml" 2>/dev/null; then
   echo "skipped: podman play kube and deploy/compose.yaml; no python3-yaml here"
