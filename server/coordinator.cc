@@ -40,6 +40,7 @@ Coordinator::Coordinator(const Job& job, const Plan& plan,
       on_event_(std::move(on_event)),
       parameters_(plan.ParameterCount()),
       first_version_(first_version),
+      present_(job.cluster().workers(), true),
       ready_(job.cluster().workers()),
       last_step_(first_version),
       progress_(job.cluster().workers()),
@@ -90,13 +91,15 @@ void Coordinator::OnJoined(const std::string& role, uint32_t rank) {
   on_event_({{"event", "joined"}, {"role", role}, {"rank", rank}});
 }
 
-void Coordinator::OnLost(wire::Join::Role role, uint32_t rank) {
+void Coordinator::OnLost(wire::Join::Role role, uint32_t rank,
+                         const std::string& why) {
   const bool worker = role == wire::Join::WORKER;
   if (worker) progress_[rank].state = "lost";
   on_event_({{"event", "lost"},
              {"role", worker ? "worker" : "server"},
              {"rank", rank},
-             {"step", last_step_}});
+             {"step", last_step_},
+             {"reason", why}});
 }
 
 void Coordinator::OnAbort(const absl::Status& reason) {
@@ -135,10 +138,25 @@ void Coordinator::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
   if (step < last_step_) return;  // Counted before.
   OpenStep& open = open_steps_[step];
   if (open.parts.empty()) open.parts.resize(ready_.size());
-  if (open.parts[worker].samples == 0) ++open.reports;
   open.parts[worker] = {report.loss_sum(), report.correct(), report.samples()};
-  while (!open_steps_.empty() &&
-         open_steps_.begin()->second.reports == ready_.size()) {
+  CloseSteps();
+  if (now - progress_emitted_ >= kProgressInterval && window_.samples > 0) {
+    EmitProgress(now);
+  }
+  if (now - workers_emitted_ >= WorkersInterval(progress_.size())) {
+    EmitWorkers(now);
+  }
+}
+
+void Coordinator::CloseSteps() {
+  while (!open_steps_.empty()) {
+    // A worker that is behind may leave steps out, and is not waited for where
+    // the servers do not.
+    uint32_t behind = 0;
+    for (uint32_t w = 0; w < present_.size(); ++w) {
+      behind += present_[w] && progress_[w].steps <= last_step_;
+    }
+    if (behind > job_.cluster().backup_workers()) return;
     if (last_step_ % timeline_.steps_per_epoch == 0) epoch_ = {};
     for (const LossSums& part : open_steps_.begin()->second.parts) {
       for (LossSums* sums : {&window_, &epoch_}) {
@@ -149,12 +167,6 @@ void Coordinator::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
     }
     open_steps_.erase(open_steps_.begin());
     ++last_step_;
-  }
-  if (now - progress_emitted_ >= kProgressInterval && window_.samples > 0) {
-    EmitProgress(now);
-  }
-  if (now - workers_emitted_ >= WorkersInterval(progress_.size())) {
-    EmitWorkers(now);
   }
 }
 
@@ -184,14 +196,28 @@ absl::Status Coordinator::OnEvaluation(absl::Time now, uint32_t worker,
   }
   Evaluation& evaluation = evaluations_[version];
   if (evaluation.parts.empty()) evaluation.parts.resize(ready_.size());
-  if (evaluation.parts[worker]) return absl::OkStatus();  // Counted before.
+  if (evaluation.done || evaluation.parts[worker]) {
+    return absl::OkStatus();  // Counted before.
+  }
   evaluation.parts[worker] = report;
-  if (++evaluation.received < ready_.size()) return absl::OkStatus();
+  CloseIfComplete(now, version, evaluation);
+  return absl::OkStatus();
+}
 
+void Coordinator::CloseIfComplete(absl::Time now, uint64_t version,
+                                  Evaluation& evaluation) {
+  bool any = false;
+  for (uint32_t w = 0; w < present_.size(); ++w) {
+    if (present_[w] && !evaluation.parts[w]) return;
+    any = any || evaluation.parts[w];
+  }
+  if (!any) return;
+  evaluation.done = true;
   double loss = 0;
   uint64_t correct = 0;
   uint64_t samples = 0;
   for (const auto& part : evaluation.parts) {
+    if (!part) continue;
     loss += part->loss_sum();
     correct += part->correct();
     samples += part->samples();
@@ -208,7 +234,19 @@ absl::Status Coordinator::OnEvaluation(absl::Time now, uint32_t worker,
                           {"test_accuracy", *test_accuracy_}};
   AddBitsPerCharacter("test", event);
   on_event_(event);
-  return absl::OkStatus();
+}
+
+void Coordinator::Leave(absl::Time now, uint32_t worker) {
+  present_[worker] = false;
+  CloseSteps();
+  for (auto& [version, evaluation] : evaluations_) {
+    if (!evaluation.done) CloseIfComplete(now, version, evaluation);
+  }
+}
+
+void Coordinator::OnReturn(uint32_t worker) {
+  present_[worker] = true;
+  OnJoined("worker", worker);
 }
 
 absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
@@ -234,20 +272,18 @@ absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
 }
 
 bool Coordinator::HasReported(uint32_t worker, uint64_t step) const {
-  if (step < last_step_) return true;
+  if (step < last_step_ || !present_[worker]) return true;
   const auto found = open_steps_.find(step);
   return found != open_steps_.end() && found->second.parts[worker].samples > 0;
 }
 
 std::optional<double> Coordinator::AccuracyOf(uint64_t version) const {
   const auto found = evaluations_.find(version);
-  if (found == evaluations_.end() ||
-      found->second.received < found->second.parts.size()) {
-    return std::nullopt;
-  }
+  if (found == evaluations_.end() || !found->second.done) return std::nullopt;
   uint64_t correct = 0;
   uint64_t samples = 0;
   for (const auto& part : found->second.parts) {
+    if (!part) continue;
     correct += part->correct();
     samples += part->samples();
   }
@@ -287,17 +323,21 @@ absl::Status Coordinator::OnDigests(const wire::Digests& digests) {
 
 bool Coordinator::Complete() const {
   const auto last = evaluations_.find(timeline_.steps_total);
-  return goodbye_count_ == goodbyes_.size() &&
-         digests_.size() == digests_wanted_ && last != evaluations_.end() &&
-         last->second.received == ready_.size();
+  for (uint32_t w = 0; w < goodbyes_.size(); ++w) {
+    if (present_[w] && !goodbyes_[w]) return false;
+  }
+  return goodbye_count_ > 0 && digests_.size() == digests_wanted_ &&
+         last != evaluations_.end() && last->second.done;
 }
 
 nlohmann::json Coordinator::TimesJson() const {
   wire::StepTimes sums;
-  for (const auto& goodbye : goodbyes_) AddTimes(goodbye->times_total(), sums);
+  for (const auto& goodbye : goodbyes_) {
+    if (goodbye) AddTimes(goodbye->times_total(), sums);
+  }
   return MeanTimes(sums,
                    static_cast<double>(timeline_.steps_total - first_version_) *
-                       goodbyes_.size());
+                       goodbye_count_);
 }
 
 nlohmann::json Coordinator::Finish(absl::Time now) {
@@ -306,6 +346,7 @@ nlohmann::json Coordinator::Finish(absl::Time now) {
   uint64_t down = 0;
   std::vector<uint64_t> step_ns;
   for (const auto& goodbye : goodbyes_) {
+    if (!goodbye) continue;
     up += goodbye->bytes_sent();
     down += goodbye->bytes_received();
     step_ns.push_back(goodbye->step_p50_ns());

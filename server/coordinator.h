@@ -36,7 +36,7 @@ class Coordinator {
   absl::StatusOr<std::optional<Timeline>> OnReady(uint32_t worker,
                                                   const wire::Ready& ready);
   void OnJoined(const std::string& role, uint32_t rank);
-  void OnLost(wire::Join::Role role, uint32_t rank);
+  void OnLost(wire::Join::Role role, uint32_t rank, const std::string& why);
   void OnStart(absl::Time now);
   void OnAbort(const absl::Status& reason);
 
@@ -53,6 +53,9 @@ class Coordinator {
   void OnCheckpoint(absl::Time now, uint64_t version, const std::string& folder,
                     const absl::Status& status);
   void OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye);
+  // Rounds go on without a worker that was lost, or with it again.
+  void Leave(absl::Time now, uint32_t worker);
+  void OnReturn(uint32_t worker);
   absl::Status OnDigests(const wire::Digests& digests);
 
   // A shard's part of a reduction; the merged record when it was the last.
@@ -75,11 +78,10 @@ class Coordinator {
   // By worker, so that the sum does not depend on who reports first.
   struct OpenStep {
     std::vector<LossSums> parts;
-    uint32_t reports = 0;
   };
   struct Evaluation {
     std::vector<std::optional<wire::EvaluationReport>> parts;
-    uint32_t received = 0;
+    bool done = false;
   };
 
   // What is told of a worker while the job runs.
@@ -90,6 +92,10 @@ class Coordinator {
     wire::StepTimes times;        // Of its last step.
   };
 
+  // Of steps, and of an evaluation, that nobody is missing from any more.
+  void CloseSteps();
+  void CloseIfComplete(absl::Time now, uint64_t version,
+                       Evaluation& evaluation);
   void EmitProgress(absl::Time now);
   void EmitWorkers(absl::Time now);
   nlohmann::json TensorsJson() const;
@@ -111,6 +117,7 @@ class Coordinator {
   absl::Time started_;
   absl::Time progress_emitted_ = absl::InfinitePast();
 
+  std::vector<bool> present_;  // By worker.
   std::vector<std::optional<wire::Ready>> ready_;
   uint32_t ready_count_ = 0;
 

@@ -46,6 +46,14 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
   if (!SameToken(join.token(), options_.token)) {
     return absl::PermissionDeniedError("the job token is not this job's");
   }
+  if (ended() && !goes_on() && started_ && join.role() == wire::Join::WORKER) {
+    // It was lost before it heard of the end, or takes the place of one.
+    if (!result_->ok()) return *result_;
+    link_.Send(id, MakeFrame(wire::FINISH, 0, 0, {})).IgnoreError();
+    link_.Close(id);
+    leaving_.insert(id);
+    return absl::OkStatus();
+  }
   if (ended()) return absl::FailedPreconditionError("the job has ended");
   if (!job_) {
     for (const auto& [early, unused] : early_joins_) {
@@ -73,7 +81,7 @@ absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
   spdlog::info("shard {} joined from {}", join.rank(), join.address());
   shards_[join.rank()] = id;
   peers_[id] = {wire::Join::SHARD, join.rank(), join.address()};
-  link_.Admit(id, LargestPayload(*plan_));
+  AdmitPayloads(id);
   wire::Welcome welcome;
   welcome.set_rank(join.rank());
   welcome.set_job_yaml(job_yaml_);
@@ -105,14 +113,21 @@ absl::Status Server::AdmitWorker(PeerId id, const wire::Join& join) {
     return absl::InvalidArgumentError(absl::StrCat(
         "worker ", rank, " of a job with ", workers_.size(), " workers"));
   }
+  if (started_) return ReadmitWorker(id, rank, join);
+  if (join.returns()) {
+    return WithExitCode(
+        absl::UnavailableError("the job began anew: join it anew"),
+        ExitCode::kPeerNeverCame);
+  }
   if (workers_[rank]) {
     return absl::AlreadyExistsError(
         absl::StrCat("worker ", rank, " has joined already"));
   }
   spdlog::info("worker {} joined", rank);
   workers_[rank] = id;
+  members_[rank].incarnation = join.incarnation();
   peers_[id] = {wire::Join::WORKER, rank, ""};
-  link_.Admit(id, LargestPayload(*plan_));
+  AdmitPayloads(id);
   if (coordinator()) {
     coordinator_->OnJoined("worker", rank);
     WelcomeWorkers();
@@ -124,20 +139,28 @@ absl::Status Server::AdmitWorker(PeerId id, const wire::Join& join) {
   return absl::OkStatus();
 }
 
-void Server::WelcomeWorkers() {
-  for (uint32_t s = 1; s < shards_.size(); ++s) {
-    if (!shards_[s]) return;
-  }
-  wire::Welcome welcome;
+void Server::AdmitPayloads(PeerId id) {
+  link_.Admit(id, LargestPayload(*plan_));
+}
+
+void Server::FillWelcome(wire::Welcome& welcome) const {
   welcome.set_job_yaml(job_yaml_);
   welcome.set_first_version(first_version_);
   welcome.add_shard_addresses(link_.Address());
   for (uint32_t s = 1; s < shards_.size(); ++s) {
     welcome.add_shard_addresses(peers_.at(*shards_[s]).address);
   }
+}
+
+void Server::WelcomeWorkers() {
+  for (uint32_t s = 1; s < shards_.size(); ++s) {
+    if (!shards_[s]) return;
+  }
+  wire::Welcome welcome;
+  FillWelcome(welcome);
   for (uint32_t w = 0; w < workers_.size(); ++w) {
-    if (!workers_[w] || welcomed_[w]) continue;
-    welcomed_[w] = true;
+    if (!workers_[w] || members_[w].welcomed) continue;
+    members_[w].welcomed = true;
     welcome.set_rank(w);
     Send(*workers_[w], MakeMessage(wire::WELCOME, welcome));
   }

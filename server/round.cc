@@ -4,23 +4,35 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/members.h"
 
 namespace terse {
 
-RoundOptions MakeRoundOptions(const Cluster& cluster) {
-  const bool bsp = cluster.mode() == Cluster::BSP;
-  return {.workers = cluster.workers(), .quorum = bsp ? cluster.workers() : 1};
+RoundOptions MakeRoundOptions(const Job& job) {
+  const Cluster& cluster = job.cluster();
+  if (cluster.mode() != Cluster::BSP) return {};
+  return {.quorum = cluster.workers() - cluster.backup_workers(),
+          .continues_without = ContinuesWithout(job),
+          .lag_steps_max = cluster.staleness_steps_max()};
 }
 
 RoundDecision DecideRound(absl::Time now, const RoundState& round,
                           const RoundOptions& options) {
+  const uint32_t quorum = options.continues_without && round.live_workers > 0
+                              ? std::min(options.quorum, round.live_workers)
+                              : options.quorum;
   const std::string have =
       absl::StrCat("step ", round.step, " has ", round.contributions, " of ",
-                   options.quorum, " gradients");
-  if (round.contributions >= options.quorum) {
-    return {RoundAction::kClose, have};
+                   quorum, " gradients");
+  if (round.contributions >= quorum) {
+    if (round.lag_steps <= options.lag_steps_max) {
+      return {RoundAction::kClose, have};
+    }
+    return {RoundAction::kWait,
+            absl::StrCat(have, " and the slowest worker is ", round.lag_steps,
+                         " steps behind")};
   }
-  if (round.live_workers < options.quorum) {
+  if (round.live_workers < quorum) {
     return {RoundAction::kAbort,
             absl::StrCat(have, " and only ", round.live_workers,
                          " workers are left")};

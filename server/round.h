@@ -5,6 +5,7 @@
 #define TERSE_SERVER_ROUND_H_
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 
@@ -21,15 +22,18 @@ struct RoundDecision {
 };
 
 struct RoundOptions {
-  uint32_t workers = 1;
-  // Contributions that close a round: all of `workers` in BSP, fewer with
-  // backup workers, one in SSP and async.
+  // Contributions that close a round: all workers' in BSP, fewer with backup
+  // workers, one in SSP and async.
   uint32_t quorum = 1;
+  // Whether those that are left are enough where there are fewer.
+  bool continues_without = false;
+  // How far the slowest may be behind a round that closes.
+  uint64_t lag_steps_max = std::numeric_limits<uint64_t>::max();
   // From the first contribution on.
   absl::Duration timeout = absl::InfiniteDuration();
 };
 
-RoundOptions MakeRoundOptions(const Cluster& cluster);
+RoundOptions MakeRoundOptions(const Job& job);
 
 // One block's gradients of one step, as far as they have come.
 struct RoundState {
@@ -38,6 +42,7 @@ struct RoundState {
   // Workers that can still contribute to this round, whether they have or not.
   uint32_t live_workers = 0;
   absl::Time opened = absl::InfinitePast();  // First contribution.
+  uint64_t lag_steps = 0;  // From here to the step of the slowest.
 };
 
 RoundDecision DecideRound(absl::Time now, const RoundState& round,

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/checkpoint/members.h"
 #include "common/config/job.h"
 #include "common/observe/observation.h"
 #include "common/wire/messages.h"
@@ -43,8 +44,7 @@ absl::Status Server::AdoptJob(Job job) {
   plan_ = std::make_unique<Plan>(std::move(plan));
   const uint32_t workers = job_->cluster().workers();
   workers_.resize(workers);
-  said_goodbye_.resize(workers);
-  welcomed_.resize(workers);
+  members_.resize(workers);
   shards_.resize(ServerCount(*job_));
   join_deadline_ =
       clock_.Now() + absl::Seconds(job_->cluster().join_timeout_seconds());
@@ -53,7 +53,9 @@ absl::Status Server::AdoptJob(Job job) {
       ShardOutput{
           .send =
               [this](uint32_t worker, Frame frame) {
-                if (workers_[worker]) Send(*workers_[worker], std::move(frame));
+                if (workers_[worker] && members_[worker].receives) {
+                  Send(*workers_[worker], std::move(frame));
+                }
               },
           .reduce =
               [this](uint64_t version, const wire::BlockStatistics& part) {
@@ -169,7 +171,8 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
     case wire::STEP: {
       TERSE_ASSIGN_OR_RETURN(const auto report,
                              ParseMessage<wire::StepReport>(frame));
-      TERSE_RETURN_IF_ERROR(shard_->OnStepReport(worker, frame.step, report));
+      TERSE_RETURN_IF_ERROR(
+          shard_->OnStepReport(now, worker, frame.step, report));
       if (coordinator()) {
         coordinator_->OnStepReport(now, worker, frame.step, report);
         if (codec_chooser_) codec_chooser_->SetCompute(report.times());
@@ -183,6 +186,8 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
       return OnGoodbye(worker, frame);
     case wire::OBSERVATION:
       return OnObservation(worker, frame);
+    case wire::PULL:
+      return OnPull(worker, frame);
     default:
       break;
   }
@@ -228,15 +233,15 @@ absl::Status Server::StartJob(const Timeline& timeline) {
                         ExitCode::kBadJob);
   }
   started_ = true;
+  for (Member& member : members_) member.receives = true;
+  start_.set_steps_total(timeline.steps_total);
+  start_.set_steps_per_epoch(timeline.steps_per_epoch);
+  start_.set_observe_every_steps(timeline.observe_every_steps);
   spdlog::info("started: {} steps, {} an epoch, {} blocks here",
                timeline.steps_total, timeline.steps_per_epoch,
                shard_->store().blocks().size());
   if (coordinator()) {
-    wire::Start start;
-    start.set_steps_total(timeline.steps_total);
-    start.set_steps_per_epoch(timeline.steps_per_epoch);
-    start.set_observe_every_steps(timeline.observe_every_steps);
-    Broadcast(MakeMessage(wire::START, start));
+    Broadcast(MakeMessage(wire::START, start_));
     coordinator_->OnStart(clock_.Now());
     if (job_checkpoints_) {
       job_checkpoints_->Start(clock_.Now(), timeline);
@@ -245,31 +250,6 @@ absl::Status Server::StartJob(const Timeline& timeline) {
   }
   if (!resume_folder_.empty()) return ResumeShard(timeline);
   shard_->Start(timeline);
-  return absl::OkStatus();
-}
-
-absl::Status Server::OnGoodbye(uint32_t worker, const Frame& frame) {
-  TERSE_ASSIGN_OR_RETURN(const auto goodbye,
-                         ParseMessage<wire::Goodbye>(frame));
-  said_goodbye_[worker] = true;
-  if (coordinator()) coordinator_->OnGoodbye(worker, goodbye);
-  if (std::find(said_goodbye_.begin(), said_goodbye_.end(), false) !=
-      said_goodbye_.end()) {
-    return absl::OkStatus();
-  }
-  wire::Digests digests;
-  for (uint32_t block : shard_->store().blocks()) {
-    wire::Digests::Record* record = digests.add_records();
-    record->set_block(block);
-    const Sha256Digest digest = shard_->store().Digest(block);
-    record->set_sha256(digest.data(), digest.size());
-  }
-  if (!coordinator()) {
-    Send(*coordinator_peer_, MakeMessage(wire::DIGESTS, digests));
-    return absl::OkStatus();
-  }
-  TERSE_RETURN_IF_ERROR(coordinator_->OnDigests(digests));
-  CompleteIfDone();
   return absl::OkStatus();
 }
 
@@ -443,38 +423,11 @@ void Server::Abort(const absl::Status& reason) {
   if (coordinator_) coordinator_->OnAbort(reason);
 }
 
-void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
-  if (leaving_.erase(id) > 0) return;
-  const auto found = peers_.find(id);
-  if (found == peers_.end()) {
-    std::erase_if(early_joins_,
-                  [id](const auto& join) { return join.first == id; });
-    if (goes_on()) {
-      std::erase_if(next_->frames,
-                    [id](const auto& held) { return held.first == id; });
-    }
-    return;
-  }
-  const Peer peer = found->second;
-  peers_.erase(found);
-  if (peer.role == wire::Join::WORKER) workers_[peer.rank].reset();
-  if (ended()) return;
-  if (peer.role == wire::Join::WORKER && said_goodbye_[peer.rank]) return;
-  if (coordinator_) coordinator_->OnLost(peer.role, peer.rank);
-  const std::string name = id == coordinator_peer_
-                               ? "the coordinator"
-                               : RoleName(peer.role, peer.rank);
-  Abort(WithExitCode(absl::UnavailableError(absl::StrCat(
-                         name, " was lost: ",
-                         reason.ok() ? "it closed the connection"
-                                     : std::string(reason.message()))),
-                     ExitCode::kPeerNeverCame));
-}
-
 void Server::OnTime() {
   if (options_.background) options_.background->Poll();
   if (started_) CheckDeadlines();
   if (started_) CheckCodec();
+  if (started_ && !ended()) CheckVacancies();
   if (ended() || started_ || clock_.Now() < join_deadline_) return;
   std::vector<std::string> missing;
   for (uint32_t s = 1; s < shards_.size(); ++s) {

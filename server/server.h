@@ -19,6 +19,7 @@
 #include "server/codec_chooser.h"
 #include "server/coordinator.h"
 #include "server/job_checkpoints.h"
+#include "server/members.h"
 #include "server/server_options.h"
 #include "server/shard.h"
 #include "server/shard_checkpoints.h"
@@ -84,12 +85,6 @@ class Server {
   uint64_t Version() const;
 
  private:
-  struct Peer {
-    wire::Join::Role role;
-    uint32_t rank;
-    std::string address;  // Shards: where workers reach them.
-  };
-
   bool coordinator() const { return options_.shard == 0; }
   absl::Status Dispatch(PeerId id, Frame& frame);
   void Refuse(PeerId id, const absl::Status& reason);
@@ -104,6 +99,17 @@ class Server {
   absl::Status CheckBlock(uint32_t block, bool buffer) const;
 
   void WelcomeWorkers();
+  void FillWelcome(wire::Welcome& welcome) const;
+  void AdmitPayloads(PeerId id);
+  // Workers that come and go; see members.cc.
+  void OnWorkerLost(uint32_t rank, const absl::Status& reason);
+  absl::Status ReadmitWorker(PeerId id, uint32_t rank, const wire::Join& join);
+  absl::Status OnPull(uint32_t worker, const Frame& frame);
+  void CheckVacancies();
+  // Whether a worker may be lost now without the job.
+  bool OutlivesLossNow() const;
+  absl::Status SendDigestsIfDone();
+
   absl::Status StartJob(const Timeline& timeline);
 
   // Checkpoints; see server_checkpoints.cc.
@@ -147,8 +153,7 @@ class Server {
   Link& link_;
   const Clock& clock_;
   absl::Time join_deadline_;
-  // When the version under way was opened; BSP.
-  absl::Time version_opened_;
+  absl::Time version_opened_;  // BSP: of the version under way.
   std::optional<Job> job_;
   std::string job_yaml_;
   std::unique_ptr<Plan> plan_;
@@ -172,9 +177,10 @@ class Server {
   std::vector<std::optional<PeerId>> workers_;  // By rank.
   std::vector<std::optional<PeerId>> shards_;   // By index; coordinator only.
   std::optional<PeerId> coordinator_peer_;
-  std::vector<bool> said_goodbye_;
-  std::vector<bool> welcomed_;  // By worker; coordinator only.
+  std::vector<Member> members_;  // By rank.
   bool started_ = false;
+  wire::Start start_;
+  std::set<uint64_t> announced_;  // Checkpoints that are not done.
 
   // Null but in the coordinator of a job with `compress.gradient: auto`.
   std::unique_ptr<CodecChooser> codec_chooser_;

@@ -71,9 +71,10 @@ void Server::PrepareCheckpoints() {
 }
 
 void Server::AnnounceCheckpoint(uint64_t version) {
+  announced_.insert(version);
   const Frame frame = MakeFrame(wire::CHECKPOINT, version, 0, Buffer());
-  for (const std::optional<PeerId>& worker : workers_) {
-    if (worker) Send(*worker, frame);
+  for (uint32_t w = 0; w < workers_.size(); ++w) {
+    if (workers_[w] && members_[w].receives) Send(*workers_[w], frame);
   }
 }
 
@@ -120,6 +121,7 @@ void Server::OnPartWritten(uint64_t version, const wire::Checkpointed& part) {
 void Server::OnCheckpointDone(uint64_t version, const std::string& folder,
                               const absl::Status& status) {
   if (ended()) return;
+  announced_.erase(version);
   coordinator_->OnCheckpoint(clock_.Now(), version, folder, status);
   if (status.ok()) {
     spdlog::info("checkpoint of step {} in {}", version, folder);
@@ -186,7 +188,7 @@ void Server::CheckDeadlines() {
   if (now - version_opened_ < absl::Seconds(seconds) + more) return;
   std::vector<std::string> missing;
   for (uint32_t w = 0; w < workers_.size(); ++w) {
-    if (coordinator() && !said_goodbye_[w] &&
+    if (coordinator() && !members_[w].said_goodbye &&
         !coordinator_->HasReported(w, shard_->version())) {
       missing.push_back(RoleName(wire::Join::WORKER, w));
     }

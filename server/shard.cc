@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/members.h"
 #include "common/config/job.h"
 #include "common/observe/observation.h"
 #include "common/optimizer/schedule.h"
@@ -20,9 +21,17 @@ uint32_t RoundCount(const Job& job) {
   return job.cluster().mode() == Cluster::BSP ? 1 : job.cluster().workers();
 }
 
+// Who comes back may have missed the version before the last: the shards of a
+// job are up to one version apart.
+uint32_t VersionsKept(const Job& job) {
+  if (!OutlivesWorkers(job)) return 0;
+  return ServerCount(job) > 1 ? 3 : 2;
+}
+
 }  // namespace
 
 absl::Status CheckMode(const Job& job, const Plan& plan) {
+  TERSE_RETURN_IF_ERROR(CheckWorkerLoss(job, plan));
   if (job.cluster().mode() == Cluster::BSP || ServerCount(job) == 1) {
     return absl::OkStatus();
   }
@@ -50,13 +59,22 @@ Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
       plan_(plan),
       index_(index),
       output_(std::move(output)),
-      round_options_(MakeRoundOptions(job.cluster())),
+      round_options_(MakeRoundOptions(job)),
       store_(job, plan, index),
       updates_(store_.blocks().size()),
       rounds_(RoundCount(job)),
       held_blocks_(plan.tensors.size()),
       weight_stats_(plan.tensors.size()),
       clocks_(job.cluster().workers()),
+      attendance_(job.cluster().workers(), store_.blocks().size(),
+                  ClosesIncomplete(job)),
+      published_(VersionsKept(job), store_.blocks().size()),
+      buffer_means_(plan, attendance_, job.cluster().workers(),
+                    [this](const Frame& mean) {
+                      for (uint32_t w = 0; w < clocks_.size(); ++w) {
+                        output_.send(w, mean);
+                      }
+                    }),
       released_(job.cluster().workers()) {
   for (size_t place = 0; place < store_.blocks().size(); ++place) {
     const uint32_t block = store_.blocks()[place];
@@ -81,7 +99,9 @@ void Shard::OpenRound(Round& round, uint64_t version) {
     block.phase = Phase::kCollecting;
     block.received = 0;
     block.payloads.assign(job_.cluster().workers(), std::nullopt);
+    block.basis.reset();
   }
+  if (bsp()) published_.Open(version);
 }
 
 void Shard::Start(const Timeline& timeline) {
@@ -106,11 +126,11 @@ void Shard::Start(const Timeline& timeline) {
   }
 }
 
-absl::Status Shard::OnStepReport(uint32_t worker, uint64_t step,
+absl::Status Shard::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
                                  const wire::StepReport& report) {
   Round& round = RoundOf(worker);
   if (!started_) return absl::InvalidArgumentError("step before the start");
-  if (step + 1 < round.version) return absl::OkStatus();
+  if (step + 1 < round.version) return OnBegun(now, worker, step);
   if (step + 1 != round.version || step >= timeline_.steps_total) {
     return absl::InvalidArgumentError(
         absl::StrCat("report of step ", step, " while version ", round.version,
@@ -121,7 +141,7 @@ absl::Status Shard::OnStepReport(uint32_t worker, uint64_t step,
         absl::StrCat("step ", step, " reports ", report.samples(), " samples"));
   }
   round.samples[worker] = static_cast<double>(report.samples());
-  return absl::OkStatus();
+  return OnBegun(now, worker, step);
 }
 
 absl::Status Shard::Collect(absl::Time now, uint32_t worker, uint64_t step,
@@ -148,7 +168,11 @@ absl::Status Shard::Collect(absl::Time now, uint32_t worker, uint64_t step,
   }
   if (step + 1 < round.version || state.phase != collected ||
       state.payloads[worker].has_value()) {
-    return absl::OkStatus();  // Counted before.
+    // Counted before, or late.
+    if (attendance_.Note(place->second, worker, step)) {
+      output_.send(worker, MakeFrame(wire::LATE, step, block, Buffer()));
+    }
+    return absl::OkStatus();
   }
   if (round.samples[worker] == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -169,18 +193,27 @@ absl::Status Shard::Collect(absl::Time now, uint32_t worker, uint64_t step,
   if (state.received == 0) state.opened = now;
   state.payloads[worker] = std::move(payload);
   ++state.received;
-  const RoundDecision decision =
-      DecideRound(now,
-                  {.step = step,
-                   .contributions = state.received,
-                   .live_workers = job_.cluster().workers(),
-                   .opened = state.opened},
-                  round_options_);
+  attendance_.Note(place->second, worker, step);
+  return CloseIfDecided(now, bsp() ? 0 : worker, place->second);
+}
+
+absl::Status Shard::CloseIfDecided(absl::Time now, uint32_t r, size_t place) {
+  Round& round = rounds_[r];
+  const BlockRound& state = round.blocks[place];
+  if (state.received == 0 || (state.phase != Phase::kCollecting &&
+                              state.phase != Phase::kCollectingFactors)) {
+    return failure_;
+  }
+  const RoundDecision decision = DecideRound(
+      now, attendance_.StateOf(round.version - 1, state.opened, state.payloads),
+      round_options_);
   if (decision.action != RoundAction::kClose) return failure_;
-  if (part == Part::kLeftFactor) {
-    SendBasis(round, place->second);
+  const uint32_t tensor = plan_.blocks[store_.blocks()[place]].tensor;
+  if (plan_.tensors[tensor].low_rank.any() &&
+      state.phase == Phase::kCollecting) {
+    SendBasis(round, place);
   } else {
-    Aggregate(bsp() ? 0 : worker, place->second);
+    Aggregate(r, place);
   }
   return failure_;
 }
@@ -210,6 +243,7 @@ void Shard::SendBasis(Round& round, size_t place) {
   Frame frame = MakeFrame(wire::BASIS, round.version - 1, block,
                           store_.MakeBasis(block, lefts));
   frame.urgency = plan_.UrgencyOf(block);
+  state.basis = frame;
   for (uint32_t w = 0; w < clocks_.size(); ++w) output_.send(w, frame);
 }
 
@@ -287,10 +321,12 @@ void Shard::FinishBlock(uint32_t r, size_t place) {
   }
   state.phase = Phase::kDone;
   if (bsp()) {
-    for (const Frame& frame :
-         WeightFrames(block, rounds_[r].version, state.sum)) {
+    std::vector<Frame> frames =
+        WeightFrames(block, rounds_[r].version, state.sum);
+    for (const Frame& frame : frames) {
       for (uint32_t w = 0; w < clocks_.size(); ++w) output_.send(w, frame);
     }
+    published_.Add(rounds_[r].version, place, std::move(frames));
     state.sum = {};
   }
   if (++rounds_[r].blocks_done == rounds_[r].blocks.size()) FinishRound(r);
@@ -450,45 +486,6 @@ void Shard::Resolve(StatisticsKind kind, uint32_t tensor, uint32_t r,
         FinishBlock(r, place);
     }
   }
-}
-
-absl::Status Shard::OnBuffers(uint32_t worker, uint64_t version, uint32_t block,
-                              Buffer payload) {
-  if (!started_ || !timeline_.EvaluatesAt(version)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "buffers of version ", version, " which is not evaluated"));
-  }
-  const size_t count = plan_.blocks[block].count;
-  if (payload.size() != count * sizeof(float)) {
-    return absl::DataLossError(absl::StrCat("buffer block ", block, " has ",
-                                            payload.size(), " bytes"));
-  }
-  BufferRound& round = buffer_rounds_[{version, block}];
-  if (round.payloads.empty()) round.payloads.resize(clocks_.size());
-  if (round.received == clocks_.size() || round.payloads[worker]) {
-    return absl::OkStatus();  // Counted before.
-  }
-  round.payloads[worker] = std::move(payload);
-  if (++round.received < clocks_.size()) return absl::OkStatus();
-
-  Buffer mean = Buffer::Allocate(count * sizeof(float));
-  const std::span<float> sums(
-      reinterpret_cast<float*>(mean.mutable_bytes().data()), count);
-  std::fill(sums.begin(), sums.end(), 0.0f);
-  for (std::optional<Buffer>& part : round.payloads) {
-    const std::byte* source = part->bytes().data();
-    for (size_t i = 0; i < count; ++i) {
-      float value;
-      std::memcpy(&value, source + i * sizeof(float), sizeof(float));
-      sums[i] += value;
-    }
-    part.reset();
-  }
-  for (float& sum : sums) sum /= static_cast<float>(clocks_.size());
-  const Frame frame =
-      MakeFrame(wire::MEAN_BUFFERS, version, block, std::move(mean));
-  for (uint32_t w = 0; w < clocks_.size(); ++w) output_.send(w, frame);
-  return absl::OkStatus();
 }
 
 }  // namespace terse

@@ -17,9 +17,13 @@
 #include "common/frame/frame.h"
 #include "common/plan/plan.h"
 #include "common/plan/timeline.h"
+#include "server/attendance.h"
 #include "server/block_store.h"
+#include "server/buffer_means.h"
+#include "server/published.h"
 #include "server/reduction.h"
 #include "server/round.h"
+#include "server/shard_round.h"
 
 namespace terse {
 
@@ -54,7 +58,7 @@ class Shard {
 
   // What worker `worker` sends. A push that was counted before is dropped.
   // Errors: InvalidArgument, DataLoss: the peer is broken; nothing was changed.
-  absl::Status OnStepReport(uint32_t worker, uint64_t step,
+  absl::Status OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
                             const wire::StepReport& report);
   absl::Status OnGradient(absl::Time now, uint32_t worker, uint64_t step,
                           uint32_t block, Buffer payload) {
@@ -71,6 +75,15 @@ class Shard {
   absl::Status OnBuffers(uint32_t worker, uint64_t version, uint32_t block,
                          Buffer payload);
 
+  // BSP rounds close without `worker` from now on, or wait for it again; see
+  // shard_members.cc.
+  absl::Status Leave(absl::Time now, uint32_t worker);
+  void Return(uint32_t worker);
+
+  // Sends `worker` again what has been published from `version` on; BSP only.
+  // Errors: InvalidArgument (it is too old, or not there yet).
+  absl::Status SendPublished(uint32_t worker, uint64_t version) const;
+
   // The merged statistics of `step`.
   absl::Status OnReduced(uint64_t step, const wire::BlockStatistics& merged);
 
@@ -81,35 +94,8 @@ class Shard {
   uint64_t version() const;
 
  private:
-  // Where a block stands in its round.
-  enum class Phase {
-    kCollecting,
-    kCollectingFactors,  // Right ones, the basis having gone out.
-    kGradientStats,
-    kNorm,
-    kWeightStats,
-    kDone
-  };
-
-  struct BlockRound {
-    Phase phase = Phase::kCollecting;
-    absl::Time opened;
-    uint32_t received = 0;
-    std::vector<std::optional<Buffer>> payloads;  // By worker.
-    std::vector<float> gradient;  // Kept while statistics are on their way.
-    Buffer sum;  // What comes down in place of the weights, if it does.
-  };
-
-  // The gradients of one step, from which `version` of the weights comes: of
-  // all workers in BSP, of one in SSP and async. Version 0, the initial
-  // weights, is a round without gradients.
-  struct Round {
-    uint64_t version = 0;
-    std::vector<BlockRound> blocks;  // As store_.blocks().
-    std::vector<double> samples;     // By worker; 0: no report yet.
-    size_t blocks_done = 0;
-  };
-
+  using Phase = BlockPhase;
+  using Round = ShardRound;
   // Identifies a reduction; `round` tells the workers' rounds apart.
   using ReductionKey = std::tuple<StatisticsKind, uint32_t, uint32_t>;
 
@@ -125,6 +111,11 @@ class Shard {
   // Takes a part of a block's round that is `collected` in.
   absl::Status Collect(absl::Time now, uint32_t worker, uint64_t step,
                        uint32_t block, Phase collected, Buffer payload);
+  // Closes the round of the block at `place` if it may.
+  absl::Status CloseIfDecided(absl::Time now, uint32_t round, size_t place);
+  // `worker` computes `step`, for which rounds may have waited.
+  absl::Status OnBegun(absl::Time now, uint32_t worker, uint64_t step);
+  absl::Status CloseDecided(absl::Time now);
   // The parts that have come, in the workers' order, with their shares.
   std::vector<Contribution> TakeContributions(Round& round, BlockRound& state);
   void SendBasis(Round& round, size_t place);
@@ -176,15 +167,10 @@ class Shard {
   std::vector<size_t> held_blocks_;        // By tensor: how many lie here.
   std::vector<TensorStats> weight_stats_;  // By tensor, of the last version.
   std::vector<uint64_t> clocks_;           // By worker.
+  Attendance attendance_;
+  Published published_;
+  BufferMeans buffer_means_;
   std::vector<uint64_t> released_;  // By worker: versions sent; SSP and async.
-
-  struct BufferRound {
-    uint32_t received = 0;
-    std::vector<std::optional<Buffer>> payloads;
-  };
-  // By version and block. A finished round stays, without its payloads, so that
-  // a repeated push is known.
-  std::map<std::pair<uint64_t, uint32_t>, BufferRound> buffer_rounds_;
 };
 
 }  // namespace terse

@@ -1,5 +1,6 @@
 #include "server/shard_checkpoints.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -36,7 +37,8 @@ ShardCheckpoints::ShardCheckpoints(const Plan& plan, uint32_t shard,
       servers_(servers),
       directory_(std::move(directory)),
       background_(background),
-      report_(std::move(report)) {
+      report_(std::move(report)),
+      present_(plan.workers, true) {
   for (uint32_t b = 0; b < plan.blocks.size(); ++b) {
     kept_blocks_ +=
         plan.blocks[b].shard == shard && !KeptKinds(plan, b).empty();
@@ -56,6 +58,7 @@ absl::StatusOr<ShardCheckpoints::Cut*> ShardCheckpoints::CutOf(
   Cut& cut = cuts_[version];
   cut.state = store.Save();
   cut.kept.resize(plan_.workers);
+  cut.awaited = present_;
   cut.ended.resize(plan_.workers);
   return &cut;
 }
@@ -88,14 +91,55 @@ absl::Status ShardCheckpoints::OnCut(uint32_t worker, uint64_t version,
         " of ", kept_blocks_, " blocks that the worker keeps"));
   }
   cut->ended[worker] = true;
-  if (++cut->ended_count < cut->ended.size()) return absl::OkStatus();
-  Cut complete = std::move(*cut);
+  WriteIfComplete(version);
+  return absl::OkStatus();
+}
+
+void ShardCheckpoints::Leave(uint32_t worker) {
+  present_[worker] = false;
+  std::vector<uint64_t> versions;
+  for (auto& [version, cut] : cuts_) {
+    cut.awaited[worker] = false;
+    versions.push_back(version);
+  }
+  for (const uint64_t version : versions) {
+    if (cuts_.contains(version)) WriteIfComplete(version);
+  }
+}
+
+void ShardCheckpoints::WriteIfComplete(uint64_t version) {
+  Cut& cut = cuts_.at(version);
+  bool any = false;
+  for (uint32_t w = 0; w < cut.ended.size(); ++w) {
+    if (cut.awaited[w] && !cut.ended[w]) return;
+    any = any || cut.ended[w];
+  }
+  if (!any) return;
+  FillIn(cut);
+  Cut complete = std::move(cut);
   // What a lost step left behind goes with it.
   cuts_.erase(cuts_.begin(), cuts_.upper_bound(version));
   written_ = version;
   any_written_ = true;
   Write(version, std::move(complete));
-  return absl::OkStatus();
+}
+
+void ShardCheckpoints::FillIn(Cut& cut) const {
+  const size_t there =
+      std::find(cut.ended.begin(), cut.ended.end(), true) - cut.ended.begin();
+  for (uint32_t w = 0; w < cut.ended.size(); ++w) {
+    if (cut.ended[w]) continue;
+    cut.kept[w].clear();
+    for (const auto& [block, payload] : cut.kept[there]) {
+      if (plan_.IsBuffer(plan_.blocks[block].tensor)) {
+        cut.kept[w][block] = payload;
+        continue;
+      }
+      Buffer zeros = Buffer::Allocate(payload.size());
+      std::memset(zeros.mutable_bytes().data(), 0, payload.size());
+      cut.kept[w][block] = std::move(zeros);
+    }
+  }
 }
 
 void ShardCheckpoints::Write(uint64_t version, Cut complete) {

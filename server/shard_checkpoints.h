@@ -46,16 +46,23 @@ class ShardCheckpoints {
   absl::Status OnCut(uint32_t worker, uint64_t version, uint64_t current,
                      const BlockStore& store);
 
+  // Cuts do without `worker` from now on (its residuals are saved as zeros, its
+  // statistics as another's), or wait for it again.
+  void Leave(uint32_t worker);
+  void Return(uint32_t worker) { present_[worker] = true; }
+
  private:
   struct Cut {
     std::vector<SavedTensor> state;
     std::vector<std::map<uint32_t, Buffer>> kept;  // By worker and block.
     std::vector<bool> ended;                       // By worker.
-    uint32_t ended_count = 0;
+    std::vector<bool> awaited;                     // By worker.
   };
   // Null: written, or being written.
   absl::StatusOr<Cut*> CutOf(uint64_t version, uint64_t current,
                              const BlockStore& store);
+  void WriteIfComplete(uint64_t version);
+  void FillIn(Cut& cut) const;
   void Write(uint64_t version, Cut cut);
 
   const Plan& plan_;
@@ -66,7 +73,8 @@ class ShardCheckpoints {
   const Report report_;
   size_t kept_blocks_ = 0;  // That each worker sends.
   std::map<uint64_t, Cut> cuts_;
-  uint64_t written_ = 0;  // The last version that was complete.
+  std::vector<bool> present_;  // By worker.
+  uint64_t written_ = 0;       // The last version that was complete.
   bool any_written_ = false;
 };
 

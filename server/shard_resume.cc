@@ -7,6 +7,7 @@
 namespace terse {
 
 void Shard::PublishFirst(uint64_t version) {
+  attendance_.Begin(version);
   OpenRound(rounds_[0], version);
   for (size_t place = 0; place < store_.blocks().size(); ++place) {
     FinishBlock(0, place);

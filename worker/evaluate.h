@@ -10,8 +10,9 @@
 namespace terse {
 
 // Tests the network on the whole test set: "step", "test_samples", "test_loss",
-// "test_accuracy". The same figures as the job's own evaluation of that version.
-// Errors: as ParseJob, SavedState::Open, NetworkWeights and `make_model`.
+// "test_accuracy". The same figures as the job's own evaluation of that
+// version. Errors: as ParseJob, SavedState::Open, NetworkWeights and
+// `make_model`.
 absl::StatusOr<nlohmann::json> EvaluateCheckpoint(
     const FoundCheckpoint& checkpoint, const ModelFactory& make_model);
 

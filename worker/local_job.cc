@@ -128,6 +128,9 @@ class LocalJob {
       HandleNextEvent(*workers_[rank], worker_ends_[rank]->inbox, clock_,
                       stop_);
     };
+    options.handle_pending_event = [this, rank] {
+      return HandlePendingEvent(*workers_[rank], worker_ends_[rank]->inbox);
+    };
     options.measure_work = options_.measure_work;
     options.cores = std::thread::hardware_concurrency();
     workers_[rank].reset();

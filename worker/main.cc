@@ -152,6 +152,9 @@ absl::Status RunWorker(const Flags& flags, const std::atomic<int>& stop,
   options.handle_next_event = [&] {
     HandleNextEvent(*handler, inbox, clock, stop);
   };
+  options.handle_pending_event = [&] {
+    return HandlePendingEvent(*handler, inbox);
+  };
   options.measure_work = MeasureStepWork;
   options.host = HostName();
   options.cores = std::thread::hardware_concurrency();

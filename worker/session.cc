@@ -28,53 +28,7 @@ void Accumulate(const wire::StepTimes& step, wire::StepTimes& sum) {
   sum.set_apply_ns(sum.apply_ns() + step.apply_ns());
 }
 
-enum class BlockKind { kWeights, kBuffers, kShadows };
-
-std::vector<bool> BlocksOfKind(const Plan& plan, BlockKind kind) {
-  std::vector<bool> wanted;
-  for (const BlockSpec& block : plan.blocks) {
-    const bool buffer = plan.IsBuffer(block.tensor);
-    const WeightQuantizer* quantizer =
-        plan.tensors[block.tensor].quantizer.get();
-    wanted.push_back(kind == BlockKind::kBuffers ? buffer
-                     : kind == BlockKind::kWeights
-                         ? !buffer
-                         : quantizer != nullptr &&
-                               quantizer->EvaluatesWithShadow());
-  }
-  return wanted;
-}
-
-// Nothing is kept before the first step.
-std::vector<bool> KeptBlocks(const Plan& plan, uint64_t first_version) {
-  std::vector<bool> wanted(plan.blocks.size());
-  for (uint32_t b = 0; b < wanted.size() && first_version > 0; ++b) {
-    wanted[b] = !KeptKinds(plan, b).empty();
-  }
-  return wanted;
-}
-
-std::vector<bool> StateBlocks(const Job& job, const Plan& plan,
-                              uint64_t first_version) {
-  std::vector<bool> wanted(plan.blocks.size());
-  if (OptimizerStateNames(job.optimizer()).empty()) return wanted;
-  for (uint32_t b = 0; b < wanted.size() && first_version > 0; ++b) {
-    wanted[b] = plan.tensors[plan.blocks[b].tensor].sum_down;
-  }
-  return wanted;
-}
-
 }  // namespace
-
-WorkerSession::Awaited::Awaited(const Job& job, const Plan& plan,
-                                uint64_t first_version)
-    : weights(BlocksOfKind(plan, BlockKind::kWeights)),
-      buffers(BlocksOfKind(plan, BlockKind::kBuffers)),
-      shadows(BlocksOfKind(plan, BlockKind::kShadows)),
-      kept(KeptBlocks(plan, first_version)),
-      state(StateBlocks(job, plan, first_version)) {
-  for (BlockSet* set : {&weights, &kept, &state}) set->Await(first_version);
-}
 
 WorkerSession::WorkerSession(SessionOptions options, ModelFactory make_model,
                              Link& link, const Clock& clock)
@@ -86,24 +40,7 @@ WorkerSession::WorkerSession(SessionOptions options, ModelFactory make_model,
 void WorkerSession::Start() {
   join_deadline_ = clock_.Now() + options_.join_timeout;
   counters_before_ = link_.Counters();
-  const PeerId coordinator =
-      link_.Connect(options_.coordinator_address, options_.join_timeout);
-  shards_ = {coordinator};
-  peers_[coordinator] = 0;
-  wire::Join join;
-  join.set_role(wire::Join::WORKER);
-  if (options_.rank) join.set_rank(*options_.rank);
-  join.set_token(options_.token);
-  join.set_incarnation(options_.incarnation);
-  const absl::Status sent = SendToShard(0, MakeMessage(wire::JOIN, join));
-  if (!sent.ok()) Abort(sent);
-}
-
-absl::Status WorkerSession::SendToShard(uint32_t shard, Frame frame) {
-  const absl::Status sent = link_.Send(shards_[shard], std::move(frame));
-  // A lost shard is heard of through OnPeerLost, behind what it said last: it
-  // may have told why the job ends.
-  return absl::IsNotFound(sent) ? absl::OkStatus() : sent;
+  Join(0, options_.coordinator_address, /*returns=*/false);
 }
 
 void WorkerSession::OnFrame(PeerId id, Frame frame) {
@@ -111,6 +48,7 @@ void WorkerSession::OnFrame(PeerId id, Frame frame) {
   if (peer == peers_.end() || ended()) return;
   const absl::Status handled = Dispatch(id, frame);
   if (!handled.ok()) Abort(handled);
+  if (!early_frames_.empty()) HandleEarlyFrames();
 }
 
 absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
@@ -129,6 +67,8 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
       return OnKept(frame);
     case wire::STATE:
       return OnState(frame);
+    case wire::LATE:
+      return OnLate(frame);
     case wire::CHECKPOINT:
       return OnCheckpoint(frame.step);
     case wire::MEAN_BUFFERS:
@@ -158,11 +98,18 @@ absl::Status WorkerSession::OnWelcome(PeerId peer, const Frame& frame) {
   TERSE_ASSIGN_OR_RETURN(const auto welcome,
                          ParseMessage<wire::Welcome>(frame));
   const uint32_t shard = peers_.at(peer);
+  if (started_) return OnReturned(shard, welcome);
   if (shard == 0) {
     if (job_) return absl::InvalidArgumentError("welcomed twice");
     TERSE_RETURN_IF_ERROR(AdoptJob(welcome));
   }
-  welcomed_[shard] = true;
+  if (welcome.has_start()) {
+    first_version_ = under_way_
+                         ? std::min(first_version_, welcome.published_version())
+                         : welcome.published_version();
+    under_way_ = welcome.start();
+  }
+  shards_[shard].welcomed = true;
   return ReadyIfWelcomed();
 }
 
@@ -179,19 +126,10 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
         absl::StrCat("the coordinator names ", welcome.shard_addresses_size(),
                      " of ", servers, " shards"));
   }
-  welcomed_.resize(servers);
+  shards_.resize(servers);
   // Other shards are asked first: they answer while the data are read.
-  wire::Join join;
-  join.set_role(wire::Join::WORKER);
-  join.set_rank(*rank_);
-  join.set_token(options_.token);
-  join.set_incarnation(options_.incarnation);
   for (uint32_t s = 1; s < servers; ++s) {
-    const PeerId peer =
-        link_.Connect(welcome.shard_addresses(s), options_.join_timeout);
-    shards_.push_back(peer);
-    peers_[peer] = s;
-    TERSE_RETURN_IF_ERROR(SendToShard(s, MakeMessage(wire::JOIN, join)));
+    Join(s, welcome.shard_addresses(s), /*returns=*/false);
   }
   TERSE_ASSIGN_OR_RETURN(model_, make_model_(*job_, *plan_, *rank_));
   uplink_ = std::make_unique<Uplink>(
@@ -211,26 +149,36 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
                  });
                }});
   replica_ = std::make_unique<Replica>(*job_, *plan_);
+  factor_steps_.resize(plan_->blocks.size());
   first_version_ = welcome.first_version();
-  awaited_ = std::make_unique<Awaited>(*job_, *plan_, first_version_);
+  if (!welcome.has_start()) {
+    awaited_ = std::make_unique<AwaitedBlocks>(*job_, *plan_, first_version_);
+  }
   return absl::OkStatus();
 }
 
 absl::Status WorkerSession::ReadyIfWelcomed() {
-  if (std::find(welcomed_.begin(), welcomed_.end(), false) != welcomed_.end()) {
-    return absl::OkStatus();
+  for (const ShardPeer& shard : shards_) {
+    if (!shard.welcomed) return absl::OkStatus();
   }
   wire::Ready ready;
   ready.set_train_samples(model_->train_samples());
   ready.set_test_samples(model_->test_samples());
   ready.set_host(options_.host);
   ready.set_cores(options_.cores);
-  return SendToShard(0, MakeMessage(wire::READY, ready));
+  TERSE_RETURN_IF_ERROR(SendToShard(0, MakeMessage(wire::READY, ready)));
+  return under_way_ ? BeginUnderWay() : absl::OkStatus();
 }
 
 absl::Status WorkerSession::OnStart(const Frame& frame) {
   TERSE_ASSIGN_OR_RETURN(const auto start, ParseMessage<wire::Start>(frame));
-  if (!model_ || started_) return absl::InvalidArgumentError("a second start");
+  if (!awaited_ || started_) {
+    return absl::InvalidArgumentError("a second start");
+  }
+  return AdoptStart(start);
+}
+
+absl::Status WorkerSession::AdoptStart(const wire::Start& start) {
   timeline_ = {.steps_total = start.steps_total(),
                .steps_per_epoch = start.steps_per_epoch(),
                .evaluate_every_steps = job_->train().evaluate_every_epochs() *
@@ -252,6 +200,7 @@ absl::Status WorkerSession::TakeWeights(const Frame& frame) {
 
 absl::Status WorkerSession::OnWeights(const Frame& frame) {
   if (!awaited_) return absl::InvalidArgumentError("weights before the job");
+  if (!IsDue(awaited_->weights, frame)) return absl::OkStatus();
   TERSE_RETURN_IF_ERROR(TakeWeights(frame));
   const uint32_t tensor = plan_->blocks[frame.block].tensor;
   if (plan_->tensors[tensor].sum_down && frame.step > first_version_) {
@@ -275,6 +224,7 @@ absl::Status WorkerSession::OnWeights(const Frame& frame) {
 
 absl::Status WorkerSession::OnSum(const Frame& frame) {
   if (!started_) return absl::InvalidArgumentError("a sum before the start");
+  if (!IsDue(awaited_->weights, frame)) return absl::OkStatus();
   TERSE_RETURN_IF_ERROR(TakeWeights(frame));
   const uint32_t tensor = plan_->blocks[frame.block].tensor;
   if (!plan_->tensors[tensor].sum_down || frame.step == first_version_) {
@@ -317,8 +267,9 @@ absl::Status WorkerSession::OnBlockTaken() {
 
 bool WorkerSession::MayBeginEarly() const {
   const uint64_t version = awaited_->weights.version();
-  if (!overlaps_ || version <= first_version_ ||
-      version >= timeline_.steps_total || timeline_.EvaluatesAt(version)) {
+  if (!overlaps_ || handling_early_ || !early_frames_.empty() ||
+      version <= first_version_ || version >= timeline_.steps_total ||
+      timeline_.EvaluatesAt(version)) {
     return false;
   }
   // What the worker keeps must be sent before the step changes it. A block of
@@ -353,6 +304,7 @@ absl::Status WorkerSession::AwaitTensor(uint32_t tensor) {
 absl::Status WorkerSession::OnVersion() {
   const uint64_t version = awaited_->weights.version();
   if (version > first_version_) FinishStepTimes();
+  ForgetSent(version);
   if (!timeline_.EvaluatesAt(version)) return Proceed();
   evaluating_ = true;
   for (uint32_t t = 0; t < plan_->tensors.size(); ++t) {
@@ -368,6 +320,8 @@ absl::Status WorkerSession::Proceed() {
     TERSE_RETURN_IF_ERROR(SendKept(version));
   }
   if (version >= timeline_.steps_total) return SayGoodbye();
+  if (IsBehind()) return SkipStep(version);
+  if (ended()) return absl::OkStatus();
   return ComputeStep(version);
 }
 
@@ -397,6 +351,7 @@ absl::Status WorkerSession::ComputeStep(uint64_t step) {
   step_started_ = clock_.Now();
   times_.Clear();
   computing_ = true;
+  step_open_ = true;
   encode_ = absl::ZeroDuration();
   absl::Status reported;
   std::optional<TensorObserver> observer;
@@ -408,6 +363,7 @@ absl::Status WorkerSession::ComputeStep(uint64_t step) {
       reported = absl::InternalError("a step ended without all its weights");
       return;
     }
+    ForgetSent(step);
     awaited_->weights.Await(step + 1);
     reported = ReportStep(step, sums);
   };
@@ -443,6 +399,7 @@ absl::Status WorkerSession::ComputeStep(uint64_t step) {
 }
 
 void WorkerSession::FinishStepTimes() {
+  if (!std::exchange(step_open_, false)) return;  // It was left out.
   const absl::Time now = clock_.Now();
   times_.set_total_ns(Nanoseconds(now - step_started_));
   const uint64_t taken_ns =
@@ -472,19 +429,6 @@ void WorkerSession::Abort(const absl::Status& reason) {
   if (ended()) return;
   spdlog::error("the job ends: {}", std::string(reason.message()));
   End(reason, std::nullopt);
-}
-
-void WorkerSession::OnPeerLost(PeerId id, const absl::Status& reason) {
-  const auto peer = peers_.find(id);
-  if (peer == peers_.end()) return;
-  const uint32_t shard = peer->second;
-  peers_.erase(peer);
-  if (ended()) return;
-  Abort(WithExitCode(absl::UnavailableError(absl::StrCat(
-                         "shard ", shard, " was lost: ",
-                         reason.ok() ? "it closed the connection"
-                                     : std::string(reason.message()))),
-                     ExitCode::kPeerNeverCame));
 }
 
 void WorkerSession::OnTime() {

@@ -5,6 +5,7 @@
 #define TERSE_WORKER_SESSION_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,7 +19,7 @@
 #include "common/plan/timeline.h"
 #include "common/transport/link.h"
 #include "proto/wire.pb.h"
-#include "worker/downlink.h"
+#include "worker/awaited_blocks.h"
 #include "worker/replica.h"
 #include "worker/session_options.h"
 #include "worker/uplink.h"
@@ -64,19 +65,12 @@ class WorkerSession {
   bool started() const { return started_; }
 
  private:
-  // The blocks of one kind that a version or an evaluation waits for.
-  struct Awaited {
-    Awaited(const Job& job, const Plan& plan, uint64_t first_version);
-    // Nothing more is needed for the version of `weights`.
-    bool complete() const {
-      return weights.complete() && kept.complete() && state.complete();
-    }
-    BlockSet weights;
-    BlockSet buffers;  // Batch-norm means.
-    BlockSet shadows;  // fp32 weights of quantizers that are tested with them.
-    // Of the first version, where that comes from a checkpoint.
-    BlockSet kept;
-    BlockSet state;
+  struct ShardPeer {
+    PeerId peer;
+    std::string address;
+    bool welcomed = false;
+    bool away = false;        // It is being joined again.
+    std::vector<Frame> sent;  // Since `sent_version_` was complete.
   };
 
   absl::Status Dispatch(PeerId peer, const Frame& frame);
@@ -90,8 +84,7 @@ class WorkerSession {
   absl::Status OnBasis(const Frame& frame);
   // Of `compress.gradient: auto`.
   absl::Status OnMeasure(const Frame& frame);
-  // Of this session.
-  LinkCounters Counters() const;
+  LinkCounters Counters() const;  // Of this session.
   // What follows a block of the next version.
   absl::Status OnBlockTaken();
   absl::Status OnEvaluationBlock(const Frame& frame);
@@ -103,6 +96,29 @@ class WorkerSession {
   absl::Status SendKept(uint64_t version);
   void CheckDeadlines();
   absl::Status SendToShard(uint32_t shard, Frame frame);
+
+  // Connections that break, jobs under way, steps that others close; see
+  // session_rejoin.cc. Whether the session connects anew to a shard it loses:
+  bool Returns() const;
+  void Join(uint32_t shard, const std::string& address, bool returns);
+  absl::Status OnReturned(uint32_t shard, const wire::Welcome& welcome);
+  absl::Status BeginUnderWay();
+  absl::Status AdoptStart(const wire::Start& start);
+  // Ends this worker, and the job if that does not go on without it.
+  void Leave(const absl::Status& reason);
+  // Versions that may come before the one that is awaited is complete.
+  uint64_t AheadMax() const;
+  // Whether `frame` is to be handled now: not again, and not too early.
+  bool IsDue(const BlockSet& set, const Frame& frame);
+  void HandleEarlyFrames();
+  // Whether others have closed the step that would come now.
+  bool IsBehind();
+  absl::Status SkipStep(uint64_t step);
+  // Gradients that come too late go back into error feedback.
+  void KeepForLate(const Frame& frame);
+  absl::Status OnLate(const Frame& frame);
+  // Nothing that was sent before `version` was complete is asked for again.
+  void ForgetSent(uint64_t version);
 
   // What to do with the version that is complete: evaluate, compute, or end.
   absl::Status OnVersion();
@@ -135,25 +151,31 @@ class WorkerSession {
   std::unique_ptr<NetworkModel> model_;
   std::unique_ptr<Uplink> uplink_;
   std::unique_ptr<Replica> replica_;
-  std::unique_ptr<Awaited> awaited_;
+  std::unique_ptr<AwaitedBlocks> awaited_;
   Timeline timeline_;
   uint64_t first_version_ = 0;
-  std::set<uint64_t> checkpoints_;  // Versions to be kept.
-  // The last version of which a block of the coordinator's has come.
-  uint64_t coordinator_version_ = 0;
+  std::set<uint64_t> checkpoints_;    // Versions to be kept.
+  uint64_t coordinator_version_ = 0;  // The last of which it sent a block.
   int stop_signal_ = 0;
   absl::Time stop_deadline_;
   bool started_ = false;
   bool evaluating_ = false;
   bool overlaps_ = false;   // The network awaits its tensors one by one.
   bool computing_ = false;  // Within ComputeStep.
+  bool step_open_ = false;  // Its times are not finished.
   bool measuring_ = false;  // Within OnMeasure.
   bool goes_on_ = false;
   LinkCounters counters_before_;  // What the link carried before this session.
   uint64_t computed_step_ = 0;
 
-  std::vector<PeerId> shards_;
-  std::vector<bool> welcomed_;  // By shard.
+  std::vector<ShardPeer> shards_;
+  uint64_t sent_version_ = 0;             // The last that was complete.
+  std::optional<wire::Start> under_way_;  // How a job that goes on was started.
+  std::vector<Frame> early_frames_;       // Blocks of versions not awaited yet.
+  bool handling_early_ = false;
+  std::deque<Frame> may_be_late_;  // Gradients, in the order of their steps.
+  std::vector<uint64_t> factor_steps_;  // By block: steps of factors sent.
+  uint64_t last_cut_ = 0;               // Version + 1; 0: none.
   // In order, so that the simulator repeats what goes to all of them.
   std::map<PeerId, uint32_t> peers_;  // To shard.
   // What an evaluation puts in place of the values of its tensors; by tensor.

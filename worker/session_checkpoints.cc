@@ -42,12 +42,14 @@ absl::Status WorkerSession::OnCheckpoint(uint64_t version) {
   if (checkpoints_.size() >= 4) {
     return absl::InvalidArgumentError("too many checkpoints are asked for");
   }
-  checkpoints_.insert(version);
+  // Told again to who was away: not what has been sent since.
+  if (version >= last_cut_) checkpoints_.insert(version);
   return absl::OkStatus();
 }
 
 absl::Status WorkerSession::OnKept(const Frame& frame) {
   if (!awaited_) return absl::InvalidArgumentError("state before the job");
+  if (!IsDue(awaited_->kept, frame)) return absl::OkStatus();
   TERSE_RETURN_IF_ERROR(awaited_->kept.Take(frame.step, frame.block));
   const std::vector<std::span<float>> spans =
       KeptSpans(*plan_, frame.block, *uplink_, *model_);
@@ -63,6 +65,7 @@ absl::Status WorkerSession::OnKept(const Frame& frame) {
 
 absl::Status WorkerSession::OnState(const Frame& frame) {
   if (!awaited_) return absl::InvalidArgumentError("state before the job");
+  if (!IsDue(awaited_->state, frame)) return absl::OkStatus();
   TERSE_RETURN_IF_ERROR(awaited_->state.Take(frame.step, frame.block));
   const std::vector<std::span<float>> spans = replica_->State(frame.block);
   const size_t bytes = plan_->blocks[frame.block].count * sizeof(float);
@@ -76,6 +79,7 @@ absl::Status WorkerSession::OnState(const Frame& frame) {
 }
 
 absl::Status WorkerSession::SendKept(uint64_t version) {
+  last_cut_ = version + 1;
   for (uint32_t b = 0; b < plan_->blocks.size(); ++b) {
     const std::vector<std::span<float>> spans =
         KeptSpans(*plan_, b, *uplink_, *model_);
@@ -120,7 +124,8 @@ void WorkerSession::CheckDeadlines() {
 
 void WorkerSession::Stop(int signal) {
   if (ended() || std::exchange(stop_signal_, signal) != 0) return;
-  if (!started_) {
+  // Nor can a coordinator be asked that is away.
+  if (!started_ || shards_[0].away) {
     Abort(StoppedStatus(signal));
     return;
   }

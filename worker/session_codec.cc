@@ -18,9 +18,14 @@ absl::Status WorkerSession::Encode(absl::FunctionRef<absl::Status()> push) {
 
 absl::Status WorkerSession::OnBasis(const Frame& frame) {
   if (!started_) return absl::InvalidArgumentError("a basis before the start");
+  if (frame.block < factor_steps_.size() && Returns() &&
+      frame.step < factor_steps_[frame.block]) {
+    return absl::OkStatus();  // Sent again to who was away.
+  }
   const absl::Time begin = clock_.Now();
   const absl::Status pushed =
       uplink_->PushFactor(frame.step, frame.block, frame.payload.bytes());
+  if (pushed.ok()) factor_steps_[frame.block] = frame.step + 1;
   times_.set_decode_ns(times_.decode_ns() +
                        absl::ToInt64Nanoseconds(clock_.Now() - begin));
   return pushed;

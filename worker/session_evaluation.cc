@@ -20,6 +20,7 @@ absl::Status WorkerSession::OnEvaluationBlock(const Frame& frame) {
   }
   BlockSet& set =
       frame.type == wire::MEAN_BUFFERS ? awaited_->buffers : awaited_->shadows;
+  if (!IsDue(set, frame)) return absl::OkStatus();
   // The set is told its version with the first block, which may come before
   // the weights of that version are complete.
   if (set.version() < frame.step && timeline_.EvaluatesAt(frame.step)) {

@@ -46,6 +46,9 @@ struct SessionOptions {
   // within the session's own call: a step can then begin before all of its
   // weights are in. Empty: it waits for all.
   std::function<void()> handle_next_event;
+  // Handles one event that has come; false: none has. Empty: the session cannot
+  // tell that it is behind.
+  std::function<bool()> handle_pending_event;
   // Measures a job's codec; see MeasureStepWork. Empty: cannot.
   WorkMeter measure_work;
   // Of this machine; workers of one host share its cores.

@@ -158,7 +158,8 @@ class Rehearsal {
       wire::StepReport report;
       report.set_samples(job_.train().batch_size());
       for (uint32_t w = 0; w < uplinks_.size(); ++w) {
-        TERSE_RETURN_IF_ERROR(shard_.OnStepReport(w, step, report));
+        TERSE_RETURN_IF_ERROR(
+            shard_.OnStepReport(absl::Time(), w, step, report));
       }
       for (uint32_t t = 0; t < plan_.tensors.size(); ++t) {
         TERSE_RETURN_IF_ERROR(RunTensor(step, t, times));

@@ -256,6 +256,14 @@ std::span<const float> Uplink::Residual(uint32_t tensor) const {
   return feedback->residual();
 }
 
+void Uplink::TakeBack(uint32_t id, const Buffer& payload) {
+  const BlockSpec& block = plan_.blocks[id];
+  plan_.tensors[block.tensor].codec->DecodeAdd(
+      payload.bytes(), 1.0f,
+      feedback_[block.tensor]->residual().subspan(block.first_index,
+                                                  block.count));
+}
+
 absl::Status Uplink::PushBuffer(uint64_t version, uint32_t tensor,
                                 std::span<const float> values) {
   const TensorPlan& plan = plan_.tensors[tensor];

@@ -54,6 +54,10 @@ class Uplink {
   absl::Status PushFactor(uint64_t step, uint32_t block,
                           std::span<const std::byte> basis);
 
+  // Gives a block's gradient that Push has sent, and that did not count, back
+  // to error feedback, which the tensor must have.
+  void TakeBack(uint32_t block, const Buffer& payload);
+
   // The low-rank state of `tensor`; null: none.
   LowRankTensor* LowRankOf(uint32_t tensor) { return low_rank_[tensor].get(); }
 

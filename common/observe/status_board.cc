@@ -154,8 +154,8 @@ void StatusBoard::OnEvent(const json& event) {
     Say(event, absl::StrCat("failed: ", TextOf(event, "reason")));
   } else if (kind == "lost") {
     SetWorkerState(event, "lost");
-    Say(event,
-        absl::StrFormat("%s was lost at step %.0f", who, Plain(event, "step")));
+    Say(event, absl::StrFormat("%s was lost at step %.0f: %s", who,
+                               Plain(event, "step"), TextOf(event, "reason")));
   } else if (kind == "checkpoint" && event.contains("error")) {
     Say(event, absl::StrFormat("no checkpoint of step %.0f: %s",
                                Plain(event, "step"), TextOf(event, "error")));

@@ -237,7 +237,13 @@ class Planner {
       return BadJob("compress", absl::InvalidArgumentError(
                                     "down: sum needs cluster.mode: bsp"));
     }
-    if (down == Compress::WEIGHTS || !bsp) return absl::OkStatus();
+    // Sums of fewer gradients than there are workers have no form.
+    const bool fewer = job_.cluster().backup_workers() > 0 ||
+                       job_.cluster().on_worker_loss() == Cluster::CONTINUE;
+    if (down == Compress::WEIGHTS || !bsp ||
+        (fewer && down == Compress::AUTO)) {
+      return absl::OkStatus();
+    }
     for (TensorPlan& tensor : plan_.tensors) {
       if (tensor.codec == nullptr || tensor.quantizer != nullptr) continue;
       // All blocks but the last have as many elements.

@@ -31,6 +31,19 @@ inline absl::Status StoppedStatus(int signal) {
                       static_cast<ExitCode>(128 + (signal & kSignalNumber)));
 }
 
+// Hands an event that has come to `role`; false: none has.
+template <typename Role>
+bool HandlePendingEvent(Role& role, Inbox& inbox) {
+  std::optional<Inbox::Event> event = inbox.Pop(absl::InfinitePast());
+  if (!event) return false;
+  if (event->frame) {
+    role.OnFrame(event->peer, *std::move(event->frame));
+  } else {
+    role.OnPeerLost(event->peer, event->reason);
+  }
+  return true;
+}
+
 // Waits for the next event, or a tick, and hands it to `role`. When `stop`
 // turns non-zero (a signal's number) the job is stopped, at a second signal
 // aborted.

@@ -1,5 +1,6 @@
 // The half of Supervisor that says how a job ended.
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -36,6 +37,20 @@ bool IsLoss(int wait_status) {
 }
 
 }  // namespace
+
+bool Supervisor::GoesOnWithout(Child& child) {
+  if (!lose_ || !IsLoss(child.wait_status)) return false;
+  const Loss loss = lose_(child.role, DescribeEnd(child.wait_status));
+  if (!loss.job_goes_on) return false;
+  if (loss.replaced_after) {
+    replacements_.emplace_back(child.end_time + *loss.replaced_after,
+                               child.role);
+  }
+  child.given_up = true;
+  if (child.process.input >= 0) close(child.process.input);
+  close(child.log);
+  return true;
+}
 
 Outcome Supervisor::MakeOutcome() const {
   switch (cause_) {

@@ -201,8 +201,9 @@ void Supervisor::TeeOutput(Child& child, std::string_view bytes) {
 }
 
 Outcome Supervisor::Run(const Tick& tick) {
-  while (AnyRuns()) {
+  while (AnyRuns() || !replacements_.empty()) {
     Milliseconds timeout(100);
+    StartReplacements();
     if (cause_ == Cause::kNone) {
       absl::StatusOr<Milliseconds> wait = tick();
       if (wait.ok()) {
@@ -308,7 +309,7 @@ int Supervisor::CauseRank(const Child& child) {
 }
 
 void Supervisor::HandleEnds(const std::vector<Child*>& ended) {
-  for (const Child* child : ended) {
+  for (Child* child : ended) {
     if (!Failed(child->wait_status)) {
       if (child->role.coordinator) {
         straggler_time_ = child->end_time + std::min(grace_, kLeaving);
@@ -316,12 +317,30 @@ void Supervisor::HandleEnds(const std::vector<Child*>& ended) {
       continue;
     }
     if (cause_ != Cause::kNone) continue;
+    if (root_ == nullptr && GoesOnWithout(*child)) continue;
     if (root_ == nullptr) verdict_time_ = child->end_time + kVerdictDelay;
     if (root_ == nullptr || CauseRank(*child) < CauseRank(*root_)) {
       root_ = child;
     }
   }
+  std::erase_if(children_, [](const auto& child) { return child->given_up; });
   if (root_ != nullptr && CauseRank(*root_) == 0) Stop(Cause::kRoleFailed);
+}
+
+void Supervisor::StartReplacements() {
+  if (cause_ != Cause::kNone) replacements_.clear();
+  for (auto it = replacements_.begin(); it != replacements_.end();) {
+    if (steady_clock::now() < it->first) {
+      ++it;
+      continue;
+    }
+    const absl::Status started = Start(it->second);
+    it = replacements_.erase(it);
+    if (started.ok()) continue;
+    tick_status_ = started;
+    Stop(Cause::kTickFailed);
+    return;
+  }
 }
 
 void Supervisor::CheckDeadlines() {

@@ -9,8 +9,10 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -81,6 +83,17 @@ class Supervisor {
   // For roles that are started later.
   void set_tee(Tee tee) { tee_ = std::move(tee); }
 
+  // What the loss of a role means: the job's end, or that the others run on and
+  // it is started again by itself, or not at all.
+  struct Loss {
+    bool job_goes_on = false;
+    std::optional<Milliseconds> replaced_after;
+  };
+  // Asked when a role is lost before anything else has failed, with what came
+  // to it.
+  using Lose = std::function<Loss(const Role&, const std::string& what)>;
+  void set_lose(Lose lose) { lose_ = std::move(lose); }
+
   // Errors: those of StartProcess; exit code 74 (the log cannot be written).
   absl::Status Start(const Role& role);
 
@@ -102,6 +115,7 @@ class Supervisor {
     bool ended = false;
     int wait_status = 0;
     bool ended_after_stop = false;
+    bool given_up = false;  // The others run on.
     SteadyTime end_time;
   };
 
@@ -118,6 +132,8 @@ class Supervisor {
   void TeeOutput(Child& child, std::string_view bytes);
   void ReapAll();
   void HandleEnds(const std::vector<Child*>& ended);
+  bool GoesOnWithout(Child& child);
+  void StartReplacements();
   void CheckDeadlines();
   static int CauseRank(const Child& child);
   const Child& Origin() const;
@@ -132,6 +148,8 @@ class Supervisor {
   const Milliseconds failure_grace_;  // At most grace_.
   const Say say_;
   Tee tee_;
+  Lose lose_;
+  std::vector<std::pair<SteadyTime, Role>> replacements_;  // And when.
   const SteadyTime start_time_;
   int signal_fd_ = -1;
   sigset_t old_mask_;

@@ -18,6 +18,7 @@
 #include "common/base/status.h"
 #include "common/base/string_view.h"
 #include "common/checkpoint/checkpoint.h"
+#include "common/checkpoint/members.h"
 #include "common/config/job.h"
 #include "common/plan/plan.h"
 #include "deploy/launch/inspect.h"
@@ -62,15 +63,20 @@ std::string TeeLine(const Role& role, std::string_view line) {
                       ToAbsl(line));
 }
 
+Milliseconds BackOff(uint32_t restarts) {
+  return std::min(kBackOffMax, kBackOffFirst * (1 << std::min(restarts, 10u)));
+}
+
 // One run from its directory to its report.
 class TrainRun {
  public:
-  TrainRun(Job job, RoleOptions roles, std::optional<RemoteHosts> hosts,
-           const TrainOptions& options)
+  TrainRun(Job job, const Plan& plan, RoleOptions roles,
+           std::optional<RemoteHosts> hosts, const TrainOptions& options)
       : job_(std::move(job)),
         roles_(std::move(roles)),
         hosts_(std::move(hosts)),
         options_(options),
+        replaces_workers_(TakesReplacements(job_, plan)),
         printer_(stderr, ProgressPrinter::CanRedraw(stderr),
                  ProgressPrinter::CanColour(stderr)),
         metrics_(absl::StrCat(roles_.run_directory, "/metrics.jsonl")) {}
@@ -79,6 +85,9 @@ class TrainRun {
 
  private:
   absl::StatusOr<Outcome> RunOnce();
+  // Whether the rest of the job waits for another process in a lost worker's
+  // place, or goes on without; says so.
+  Supervisor::Loss Lose(const Role& role, const std::string& what);
   // Whether the job is to be started again after this; says so.
   bool Restarts(const Outcome& outcome);
   absl::StatusOr<Milliseconds> Tick();
@@ -96,6 +105,7 @@ class TrainRun {
   RoleOptions roles_;
   const std::optional<RemoteHosts> hosts_;
   const TrainOptions& options_;
+  const bool replaces_workers_;
   const steady_clock::time_point start_ = steady_clock::now();
   ProgressPrinter printer_;
   ProgressState state_;
@@ -156,6 +166,9 @@ absl::StatusOr<Outcome> TrainRun::RunOnce() {
             printer_.Say(absl::StrCat("terse: ", ToAbsl(line)));
           },
           options_.restarts_max > 0 ? kFailureGrace : options_.grace));
+  supervisor_->set_lose([this](const Role& role, const std::string& what) {
+    return Lose(role, what);
+  });
   if (options_.tee) {
     supervisor_->set_tee([this](const Role& role, std::string_view line) {
       printer_.Say(TeeLine(role, line));
@@ -172,13 +185,34 @@ absl::StatusOr<Outcome> TrainRun::RunOnce() {
   return supervisor_->Run([this] { return Tick(); });
 }
 
+Supervisor::Loss TrainRun::Lose(const Role& role, const std::string& what) {
+  if (!role.name.starts_with("worker") ||
+      state_.phase != ProgressState::Phase::kTraining) {
+    return {};
+  }
+  const uint32_t restarts = restarts_[role.name];
+  if (!replaces_workers_ || restarts >= options_.restarts_max) {
+    if (!ContinuesWithout(job_)) return {};
+    printer_.Say(absl::StrFormat("terse: %s %s; the job goes on without it",
+                                 role.name, what));
+    return {.job_goes_on = true};
+  }
+  ++restarts_[role.name];
+  const Milliseconds wait = BackOff(restarts);
+  printer_.Say(absl::StrFormat(
+      "terse: %s %s; another takes its rank in %.1f s (restart %d of %d of "
+      "this role)",
+      role.name, what, std::chrono::duration<double>(wait).count(),
+      restarts + 1, options_.restarts_max));
+  return {.job_goes_on = true, .replaced_after = wait};
+}
+
 bool TrainRun::Restarts(const Outcome& outcome) {
   if (outcome.lost_role.empty()) return false;
   const uint32_t restarts = restarts_[outcome.lost_role];
   if (restarts >= options_.restarts_max) return false;
   ++restarts_[outcome.lost_role];
-  const Milliseconds wait =
-      std::min(kBackOffMax, kBackOffFirst * (1 << std::min(restarts, 10u)));
+  const Milliseconds wait = BackOff(restarts);
   printer_.Say(absl::StrFormat(
       "terse: %s; the job goes on from its last checkpoint in %.1f s (restart "
       "%d of %d of this role)",
@@ -369,7 +403,7 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
                                   CommandRecord(options, now)));
   if (hosts) TERSE_RETURN_IF_ERROR(hosts->WriteToken(roles.token));
   const absl::StatusOr<int> code =
-      TrainRun(std::move(job), std::move(roles), hosts, options).Run();
+      TrainRun(std::move(job), plan, std::move(roles), hosts, options).Run();
   if (hosts) hosts->RemoveToken();
   return code;
 }

@@ -10,6 +10,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 namespace fs = std::filesystem;
 
 // Error feedback and binary weights, some seconds long.
@@ -78,6 +79,70 @@ TEST_F(ResumedJob, AKilledRoleIsStartedAgain) {
   EXPECT_THAT(result.err, AllOf(HasSubstr("was killed by SIGKILL"),
                                 HasSubstr("goes on from its last checkpoint")));
   EXPECT_EQ(Weights(directory_ / "run/report.json"), expected);
+}
+
+uint64_t LastStep(const fs::path& events) {
+  uint64_t step = 0;
+  for (const nlohmann::json& event : ReadEvents(events)) {
+    if (event.at("event") == "progress") step = event.at("step");
+  }
+  return step;
+}
+
+// Nothing that a worker would keep from step to step.
+constexpr char kStateless[] = "compress={gradient: terngrad, down: weights}";
+
+TEST_F(ResumedJob, AKilledWorkerAloneIsReplaced) {
+  const std::vector<std::string> changed = {
+      "--set", kStateless, "--set",
+      "model.mlp={hidden: [32], batch_norm: false}"};
+  std::vector<std::string> arguments = {"train", "long.yaml",   "--run-dir",
+                                        "calm",  "--transport", "memory"};
+  arguments.insert(arguments.end(), changed.begin(), changed.end());
+  EXPECT_EQ(Terse(arguments).exit_code, 0);
+  const auto command = Start(changed);
+  const auto lost = ProcessesWith(mark_, "--rank 1");
+  ASSERT_FALSE(lost.empty());
+  kill(lost[0], SIGKILL);
+  const CommandResult result = command->Wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("another takes its rank"),
+                    Not(HasSubstr("goes on from its last checkpoint"))));
+  EXPECT_EQ(Weights(directory_ / "run/report.json"),
+            Weights(directory_ / "calm/report.json"));
+}
+
+TEST_F(ResumedJob, AJobGoesOnWithoutAKilledWorker) {
+  const auto command =
+      Start({"--set", kStateless, "--set", "cluster.on_worker_loss=continue",
+             "--max-restarts", "0"});
+  const auto lost = ProcessesWith(mark_, "--rank 1");
+  ASSERT_FALSE(lost.empty());
+  kill(lost[0], SIGKILL);
+  const CommandResult result = command->Wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("the job goes on without it"));
+}
+
+TEST_F(ResumedJob, StepsDoNotWaitForABackupWorker) {
+  const auto command = Start({"--set", kStateless, "--set",
+                              "cluster={workers: 3, servers: 1, "
+                              "backup_workers: 1, staleness_steps_max: 100000, "
+                              "peer_timeout_seconds: 60}"});
+  const auto still = ProcessesWith(mark_, "--rank 2");
+  ASSERT_FALSE(still.empty());
+  const fs::path events = directory_ / "run/metrics.jsonl";
+  const uint64_t before = LastStep(events);
+  kill(still[0], SIGSTOP);
+  // The others go on while it stands still.
+  for (int i = 0; i < 600 && LastStep(events) < before + 300; ++i) {
+    usleep(100'000);
+  }
+  EXPECT_GE(LastStep(events), before + 300);
+  kill(still[0], SIGCONT);
+  const CommandResult result = command->Wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
 }
 
 TEST_F(ResumedJob, AnotherJobsCheckpointIsRefused) {

@@ -27,7 +27,10 @@ model: {mlp: {hidden: [20, 12], batch_norm: true}}
 data: {kind: noise, shape: [1, 6, 6], train_samples: 400, test_samples: 23}
 train: {steps: 1, batch_size: 20, evaluate_every_epochs: 1}
 compress: {small_tensor_elements: 30}
-cluster: {step_timeout_seconds: 20, join_timeout_seconds: 20}
+cluster:
+  step_timeout_seconds: 20
+  join_timeout_seconds: 20
+  peer_timeout_seconds: 5
 checkpoint: {every_seconds: 0}
 )";
 
@@ -205,6 +208,9 @@ class Chaos {
       Trouble(absl::Milliseconds(draws_.Below(5000)));
     }
     options.troubles = std::exchange(troubles_, {});
+    if (draws_.Below(2) == 0) {
+      options.replace_after = absl::Milliseconds(1 + draws_.Below(500));
+    }
     std::vector<std::string> passed_over;
     options.resume =
         NewestCheckpoint(options.checkpoint_directory, passed_over);

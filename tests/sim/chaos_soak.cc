@@ -1,5 +1,6 @@
 // Runs chaos jobs seed after seed and prints what they violate:
-//   chaos_soak [--first 1] [--seeds 1000] [--seconds 3600] [--scratch /dev/shm/x]
+//   chaos_soak [--first 1] [--seeds 1000] [--seconds 3600] [--scratch
+//   /dev/shm/x]
 // Exits with 1 after a violation; "--first S --seeds 1" replays seed S.
 #include <unistd.h>
 

@@ -1,5 +1,7 @@
-// Jobs that lose processes and files end with the bits of calm ones: a fixed set
-// of seeds. tests/sim/chaos_soak runs as many as there is time for.
+// Jobs that lose processes and files end with the bits of calm ones: a fixed
+// set of seeds. tests/sim/chaos_soak runs as many as there is time for.
+#include "tests/sim/chaos.h"
+
 #include <unistd.h>
 
 #include <filesystem>
@@ -7,16 +9,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "tests/sim/chaos.h"
 
 namespace terse {
 namespace {
 
 TEST(ChaosTest, LostProcessesChangeNoBits) {
-  const std::string scratch =
-      (std::filesystem::path(testing::TempDir()) /
-       absl::StrCat("terse-chaos-", getpid()))
-          .string();
+  const std::string scratch = (std::filesystem::path(testing::TempDir()) /
+                               absl::StrCat("terse-chaos-", getpid()))
+                                  .string();
   uint32_t losses = 0;
   uint32_t resumed = 0;
   for (uint64_t seed = 1; seed <= 12; ++seed) {

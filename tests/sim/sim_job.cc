@@ -119,6 +119,12 @@ class SimJob {
         }
       });
     }
+    if (options_.claim_after) {
+      network_.Schedule(*options_.claim_after, [this] {
+        claimant_.link = network_.MakeLink("", claimant_.sink);
+        StartWorker(claimant_, 0);
+      });
+    }
     const absl::Time begin = network_.clock().Now();
     const absl::Time deadline = begin + options_.time_max;
     uint64_t events = 0;
@@ -145,8 +151,13 @@ class SimJob {
     if (servers_[0].started && !servers_[0].lost)
       result_.report = servers_[0].role->report();
     for (auto& node : workers_) {
-      if (!node.started || node.role->model() == nullptr) continue;
+      if (!node.started || node.lost || node.role->model() == nullptr) {
+        continue;
+      }
       result_.worker_sha256.push_back(DigestOf(job_, *node.role->model()));
+    }
+    if (claimant_.started && claimant_.role->ended()) {
+      result_.claimant = claimant_.role->result();
     }
     result_.frames = network_.frames_delivered();
     result_.bytes_under_way_max = network_.bytes_under_way_max();
@@ -202,7 +213,15 @@ class SimJob {
     if (process < servers_.size()) {
       LoseNode(servers_[process]);
     } else {
-      LoseNode(workers_[process - servers_.size()]);
+      const uint32_t rank = process - servers_.size();
+      LoseNode(workers_[rank]);
+      if (!options_.replace_after || options_.loss->silent) return;
+      network_.Schedule(*options_.replace_after, [this, rank] {
+        lost_.push_back(std::move(workers_[rank]));
+        workers_[rank] = {};
+        workers_[rank].link = network_.MakeLink("", workers_[rank].sink);
+        StartWorker(workers_[rank], rank);
+      });
     }
   }
 
@@ -288,7 +307,7 @@ class SimJob {
       StartServer(s, std::move(next));
     }
     for (uint32_t w = 0; w < workers_.size(); ++w) {
-      if (due(workers_[w])) StartWorker(w);
+      if (due(workers_[w])) StartWorker(workers_[w], w);
     }
   }
 
@@ -297,16 +316,16 @@ class SimJob {
       Node<WorkerSession>& node = workers_[rank];
       if (stopped_ || node.lost) return;
       node.link = network_.MakeLink("", node.sink);
-      StartWorker(rank);
+      StartWorker(node, rank);
     });
   }
 
-  void StartWorker(uint32_t rank) {
-    Node<WorkerSession>& node = workers_[rank];
+  void StartWorker(Node<WorkerSession>& node, uint32_t rank) {
     SessionOptions options;
     options.coordinator_address = Address(0);
     options.rank = rank;
     options.token = "token";
+    options.incarnation = ++incarnations_;
     options.measure_work = options_.measure_work;
     node.sink.set_role(nullptr);
     node.role = std::make_unique<WorkerSession>(
@@ -328,7 +347,10 @@ class SimJob {
     return std::make_unique<WatchedModel>(
         std::make_unique<SimModel>(job, plan, worker, options_.model),
         [this, worker](uint64_t step) {
-          if (begun_[worker] && step != steps_[worker]) {
+          // Backup workers leave steps out.
+          const bool skips = job_.cluster().backup_workers() > 0;
+          if (begun_[worker] && step != steps_[worker] &&
+              !(skips && step > steps_[worker])) {
             result_.status.Update(absl::InternalError(
                 absl::StrCat("worker ", worker, " computes step ", step,
                              " where it should ", steps_[worker])));
@@ -361,8 +383,12 @@ class SimJob {
   SimNetwork network_;
   std::vector<Node<Server>> servers_;
   std::vector<Node<WorkerSession>> workers_;
+  // Replaced ones, which events that are pending may still name.
+  std::vector<Node<WorkerSession>> lost_;
+  Node<WorkerSession> claimant_;
   std::vector<uint64_t> steps_;  // By worker: that comes next.
   std::vector<bool> begun_;      // By worker: whether steps_ is known.
+  uint64_t incarnations_ = 0;
   bool stopped_ = false;
   SimJobResult result_;
 };

@@ -56,6 +56,10 @@ struct SimJobOptions {
   std::vector<Trouble> troubles;
   // Workers' pushes that come twice, of a thousand.
   uint64_t repeats_per_mille = 0;
+  // When another process takes the rank of a worker that is lost; none: never.
+  std::optional<absl::Duration> replace_after;
+  // When a second process claims the rank of worker 0, which runs.
+  std::optional<absl::Duration> claim_after;
 };
 
 struct SimJobResult {
@@ -71,6 +75,7 @@ struct SimJobResult {
   // Whether all roles were free to end, and the simulated time until then.
   bool all_left = false;
   uint64_t bytes_under_way_max = 0;
+  absl::Status claimant;  // How the second worker 0 ended.
   double seconds = 0;
 };
 

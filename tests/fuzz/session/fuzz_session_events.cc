@@ -1,8 +1,8 @@
 // Whatever frames come, in whatever order, from peers that come and go: a
 // coordinator, a shard and a worker neither crash nor wait for anybody who has
-// left. The input's first byte chooses the role; then come events: a byte for
-// what happens and to which peer, and for a frame its type, step, block, length
-// and payload.
+// left. The input's first byte chooses role and job; then come events: a byte
+// for what happens and to which peer, and for a frame its type, step, block,
+// length and payload.
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/wire/messages.h"
@@ -186,18 +187,29 @@ void PlayWorker(const Job& job, Input input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace terse;
-  static const Job* const job = [] {
+  static const auto* const jobs = [] {
     spdlog::set_level(spdlog::level::off);
-    const auto parsed = ParseJob(kJob, "fuzz_session", {});
-    TERSE_CHECK(parsed.ok());
-    return new Job(*parsed);
+    auto* const parsed = new std::vector<Job>;
+    for (const char* const loss : {"wait", "continue"}) {
+      for (const char* const spare : {"0", "1"}) {
+        const auto job =
+            ParseJob(kJob, "fuzz_session",
+                     {absl::StrCat("cluster.on_worker_loss=", loss),
+                      absl::StrCat("cluster.backup_workers=", spare)});
+        TERSE_CHECK(job.ok());
+        parsed->push_back(*job);
+      }
+    }
+    return parsed;
   }();
   Input input(data, size);
-  const uint8_t role = input.Byte() % 3;
+  const uint8_t first = input.Byte();
+  const uint8_t role = first % 3;
+  const Job& job = (*jobs)[first / 3 % jobs->size()];
   if (role == 2) {
-    PlayWorker(*job, input);
+    PlayWorker(job, input);
   } else {
-    PlayServer(role, *job, input);
+    PlayServer(role, job, input);
   }
   return 0;
 }

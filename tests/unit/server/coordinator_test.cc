@@ -55,11 +55,11 @@ class CoordinatorTest : public testing::Test {
 };
 
 TEST_F(CoordinatorTest, WhoIsLostIsNamed) {
-  coordinator_.OnLost(wire::Join::WORKER, 1);
+  coordinator_.OnLost(wire::Join::WORKER, 1, "killed");
   EXPECT_EQ(last_["event"], "lost");
   EXPECT_EQ(last_["role"], "worker");
   EXPECT_EQ(last_["rank"], 1);
-  coordinator_.OnLost(wire::Join::SHARD, 1);
+  coordinator_.OnLost(wire::Join::SHARD, 1, "killed");
   EXPECT_EQ(last_["role"], "server");
 }
 

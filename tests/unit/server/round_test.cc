@@ -19,8 +19,14 @@ Cluster MakeCluster(Cluster::Mode mode, uint32_t workers) {
   return cluster;
 }
 
+Job MakeJob(Cluster::Mode mode, uint32_t workers) {
+  Job job;
+  *job.mutable_cluster() = MakeCluster(mode, workers);
+  return job;
+}
+
 TEST(DecideRoundTest, BspWaitsForEveryWorker) {
-  const RoundOptions options = MakeRoundOptions(MakeCluster(Cluster::BSP, 3));
+  const RoundOptions options = MakeRoundOptions(MakeJob(Cluster::BSP, 3));
   for (uint32_t contributions : {0u, 1u, 2u}) {
     const RoundDecision decision =
         DecideRound(kNow,
@@ -39,7 +45,7 @@ TEST(DecideRoundTest, BspWaitsForEveryWorker) {
 
 TEST(DecideRoundTest, SspAndAsyncCloseWithTheFirst) {
   for (Cluster::Mode mode : {Cluster::SSP, Cluster::ASYNC}) {
-    const RoundOptions options = MakeRoundOptions(MakeCluster(mode, 3));
+    const RoundOptions options = MakeRoundOptions(MakeJob(mode, 3));
     EXPECT_EQ(
         DecideRound(kNow, {.contributions = 0, .live_workers = 3}, options)
             .action,
@@ -52,17 +58,42 @@ TEST(DecideRoundTest, SspAndAsyncCloseWithTheFirst) {
 }
 
 TEST(DecideRoundTest, BackupWorkersCloseWithTheQuorum) {
-  const RoundOptions options = {.workers = 4, .quorum = 3};
+  Job job = MakeJob(Cluster::BSP, 4);
+  job.mutable_cluster()->set_backup_workers(1);
+  job.mutable_cluster()->set_staleness_steps_max(2);
+  const RoundOptions options = MakeRoundOptions(job);
   EXPECT_EQ(DecideRound(kNow, {.contributions = 2, .live_workers = 4}, options)
                 .action,
             RoundAction::kWait);
-  EXPECT_EQ(DecideRound(kNow, {.contributions = 3, .live_workers = 4}, options)
+  EXPECT_EQ(
+      DecideRound(kNow, {.contributions = 3, .live_workers = 4, .lag_steps = 2},
+                  options)
+          .action,
+      RoundAction::kClose);
+}
+
+TEST(DecideRoundTest, BackupWorkersAreNotLeftTooFarBehind) {
+  const RoundOptions options = {.quorum = 3, .lag_steps_max = 2};
+  const RoundDecision decision = DecideRound(
+      kNow, {.contributions = 3, .live_workers = 4, .lag_steps = 3}, options);
+  EXPECT_EQ(decision.action, RoundAction::kWait);
+  EXPECT_THAT(decision.reason, HasSubstr("3 steps behind"));
+}
+
+TEST(DecideRoundTest, AJobMayGoOnWithThoseThatAreLeft) {
+  Job job = MakeJob(Cluster::BSP, 4);
+  job.mutable_cluster()->set_on_worker_loss(Cluster::CONTINUE);
+  const RoundOptions options = MakeRoundOptions(job);
+  EXPECT_EQ(DecideRound(kNow, {.contributions = 2, .live_workers = 3}, options)
+                .action,
+            RoundAction::kWait);
+  EXPECT_EQ(DecideRound(kNow, {.contributions = 3, .live_workers = 3}, options)
                 .action,
             RoundAction::kClose);
 }
 
 TEST(DecideRoundTest, TooFewWorkersLeftAborts) {
-  const RoundOptions options = {.workers = 4, .quorum = 4};
+  const RoundOptions options = {.quorum = 4};
   const RoundDecision decision =
       DecideRound(kNow, {.contributions = 2, .live_workers = 3}, options);
   EXPECT_EQ(decision.action, RoundAction::kAbort);
@@ -70,8 +101,7 @@ TEST(DecideRoundTest, TooFewWorkersLeftAborts) {
 }
 
 TEST(DecideRoundTest, TimeoutCountsFromTheFirstContribution) {
-  const RoundOptions options = {
-      .workers = 2, .quorum = 2, .timeout = absl::Seconds(10)};
+  const RoundOptions options = {.quorum = 2, .timeout = absl::Seconds(10)};
   const absl::Time opened = kNow - absl::Seconds(10);
   EXPECT_EQ(DecideRound(kNow, {.contributions = 0, .live_workers = 2}, options)
                 .action,

@@ -50,7 +50,7 @@ class ShardTest : public testing::Test {
   absl::Status Report(uint32_t worker, uint64_t step, uint64_t samples = 8) {
     wire::StepReport report;
     report.set_samples(samples);
-    return shard_->OnStepReport(worker, step, report);
+    return shard_->OnStepReport(kNow, worker, step, report);
   }
 
   // A gradient that is `value` everywhere, as fp32.
@@ -125,6 +125,63 @@ TEST_F(ShardTest, ARepeatedPushCountsOnce) {
   PushAll(0, 0, 100.0f);  // A step that is over.
   EXPECT_FLOAT_EQ(First(0), before - 3.0f);
   EXPECT_EQ(shard_->clock(0), 1u);
+}
+
+// The steps and blocks of the frames of `type`.
+std::vector<std::pair<uint64_t, uint32_t>> Of(wire::FrameKind type,
+                                              const std::vector<Frame>& all) {
+  std::vector<std::pair<uint64_t, uint32_t>> found;
+  for (const Frame& frame : all) {
+    if (frame.type == type) found.emplace_back(frame.step, frame.block);
+  }
+  return found;
+}
+
+TEST_F(ShardTest, ARoundClosesWithoutItsBackupWorkerWhichIsToldOnce) {
+  Make({"cluster.backup_workers=1", "compress.down=weights"});
+  const float before = First(0);
+  PushAll(0, 0, 1.0f);
+  PushAll(2, 0, 3.0f);
+  EXPECT_FLOAT_EQ(First(0), before - 2.0f);
+  EXPECT_EQ(shard_->version(), 1u);
+  PushAll(1, 0, 100.0f);
+  PushAll(1, 0, 100.0f);  // Sent twice.
+  PushAll(2, 0, 3.0f);    // Counted before.
+  EXPECT_FLOAT_EQ(First(0), before - 2.0f);
+  std::vector<std::pair<uint64_t, uint32_t>> late;
+  for (uint32_t block : shard_->store().blocks()) late.emplace_back(0, block);
+  EXPECT_EQ(Of(wire::LATE, sent_[1]), late);
+  EXPECT_TRUE(Of(wire::LATE, sent_[0]).empty());
+  EXPECT_TRUE(Of(wire::LATE, sent_[2]).empty());
+}
+
+TEST_F(ShardTest, RoundsWaitForABackupWorkerThatIsFarBehind) {
+  Make({"cluster.backup_workers=1", "cluster.staleness_steps_max=1",
+        "compress.down=weights"});
+  for (uint64_t step : {0, 1}) {
+    PushAll(0, step, 1.0f);
+    PushAll(2, step, 1.0f);
+  }
+  EXPECT_EQ(shard_->version(), 1u);
+  ASSERT_TRUE(Report(1, 0).ok());
+  EXPECT_EQ(shard_->version(), 2u);
+}
+
+TEST_F(ShardTest, ARoundGoesOnWithoutAWorkerThatHasLeft) {
+  Make({"cluster.on_worker_loss=continue", "compress.down=weights"});
+  const float before = First(0);
+  PushAll(0, 0, 1.0f);
+  PushAll(2, 0, 3.0f);
+  EXPECT_EQ(shard_->version(), 0u);
+  ASSERT_TRUE(shard_->Leave(kNow, 1).ok());
+  EXPECT_EQ(shard_->version(), 1u);
+  EXPECT_FLOAT_EQ(First(0), before - 2.0f);
+  shard_->Return(1);
+  PushAll(0, 1, 1.0f);
+  PushAll(2, 1, 1.0f);
+  EXPECT_EQ(shard_->version(), 1u);
+  PushAll(1, 1, 1.0f);
+  EXPECT_EQ(shard_->version(), 2u);
 }
 
 TEST_F(ShardTest, TheFutureIsRefused) {

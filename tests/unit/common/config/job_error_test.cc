@@ -71,7 +71,8 @@ TEST(JobErrorTest, WrongType) {
             "job.yaml:1:10: cluster: expects a mapping (keys servers, workers, "
             "transport, mode, staleness_steps_max, threads_per_worker, "
             "join_timeout_seconds, peer_timeout_seconds, "
-            "step_timeout_seconds, device), not '3'");
+            "step_timeout_seconds, on_worker_loss, rejoin_timeout_seconds, "
+            "backup_workers, device), not '3'");
   EXPECT_EQ(ErrorOf("model: {mlp: {hidden: 8}}\ntrain: {epochs: 1}"),
             "job.yaml:1:23: model.mlp.hidden: expects a list, not '8'");
   EXPECT_EQ(ErrorOf("model: {mlp: [8, x]}\ntrain: {epochs: 1}"),
@@ -142,9 +143,9 @@ TEST(JobErrorTest, OptionOfAnotherKind) {
                          "    levels: 7")),
             "job.yaml:4:5: compress.gradient.levels: goes with kind qsgd only, "
             "but kind is terngrad");
-  EXPECT_EQ(ErrorOf(With("cluster: {staleness_steps_max: 3}")),
-            "job.yaml:1:11: cluster.staleness_steps_max: goes with mode ssp "
-            "only, but mode is bsp");
+  EXPECT_EQ(ErrorOf(With("cluster: {mode: async, staleness_steps_max: 3}")),
+            "job.yaml:1:24: cluster.staleness_steps_max: goes with mode ssp or "
+            "bsp only, but mode is async");
   EXPECT_EQ(ErrorOf(With("data: {directory: x}")),
             "job.yaml:1:8: data.directory: goes with kind mnist or cifar10 "
             "or text only, but kind is digits");

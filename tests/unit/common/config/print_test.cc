@@ -102,10 +102,14 @@ cluster:
   workers: 2
   transport: grpc
   mode: bsp
+  staleness_steps_max: 4
   threads_per_worker: 1
   join_timeout_seconds: 300
   peer_timeout_seconds: 80
   step_timeout_seconds: 1800
+  on_worker_loss: wait
+  rejoin_timeout_seconds: 60
+  backup_workers: 0
   device: auto
 checkpoint:
   every_steps: 0

@@ -243,6 +243,22 @@ TEST_F(UplinkTest, SentPlusResidualIsTheGradient) {
   EXPECT_GT(held_back, gradient.size() / 2);
 }
 
+TEST_F(UplinkTest, WhatDidNotCountGoesBackIntoTheResidual) {
+  Uplink uplink = MakeUplink();
+  const std::vector<float> gradient = Gradient();
+  ASSERT_TRUE(uplink.Push(0, 0, gradient).ok());
+  // All but the first block's.
+  for (const auto& [block, frame] : frames_) {
+    if (block > 0) uplink.TakeBack(block, frame.payload);
+  }
+  const size_t counted = plan_.blocks[0].count;
+  const std::span<const float> residual = uplink.Residual(0);
+  EXPECT_TRUE(std::equal(gradient.begin() + counted, gradient.end(),
+                         residual.begin() + counted));
+  EXPECT_FALSE(std::equal(gradient.begin(), gradient.begin() + counted,
+                          residual.begin()));
+}
+
 TEST_F(UplinkTest, MeasuresTheResidualEveryFewSteps) {
   Uplink uplink = MakeUplink();
   EXPECT_FALSE(uplink.ResidualNormRatio().has_value());

@@ -65,8 +65,11 @@ TEST(StatusBoardTest, FollowsPhaseWorkersAndEvents) {
   EXPECT_EQ(board.Status()["workers"][0]["state"], "finished");
   board.OnEvent({{"event", "checkpoint"}, {"step", 4}});
   board.OnEvent({{"event", "checkpoint"}, {"step", 8}, {"error", "disk full"}});
-  board.OnEvent(
-      {{"event", "lost"}, {"role", "worker"}, {"rank", 1}, {"step", 9}});
+  board.OnEvent({{"event", "lost"},
+                 {"role", "worker"},
+                 {"rank", 1},
+                 {"step", 9},
+                 {"reason", "killed"}});
   board.OnEvent({{"event", "abort"}, {"reason", "no disk"}});
   const json status = board.Status();
   EXPECT_EQ(status["phase"], "failed");
@@ -76,7 +79,7 @@ TEST(StatusBoardTest, FollowsPhaseWorkersAndEvents) {
   ASSERT_EQ(status["events"].size(), 7u);
   EXPECT_EQ(status["events"][3]["text"], "checkpoint of step 4");
   EXPECT_EQ(status["events"][4]["text"], "no checkpoint of step 8: disk full");
-  EXPECT_EQ(status["events"][5]["text"], "worker 1 was lost at step 9");
+  EXPECT_EQ(status["events"][5]["text"], "worker 1 was lost at step 9: killed");
 }
 
 TEST(StatusBoardTest, ObservationsComeOnce) {
