@@ -28,7 +28,8 @@ namespace {
 // With "-worker-4095" behind it, a name of a pod, which is a label of DNS.
 constexpr size_t kNameBytesMax = 50;
 
-// How often a job may lose a pod. Every time all pods end and count as failed.
+// How often a job may lose a pod. Every time all pods may end and count as
+// failed.
 constexpr uint32_t kLossesMax = 3;
 
 constexpr char kTlsFolder[] = "/etc/terse-tls";

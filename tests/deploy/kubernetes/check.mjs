@@ -172,7 +172,7 @@ function checkCounts(documents) {
   }
   for (const { kind, metadata, spec } of documents) {
     if (kind === "Job" && spec.backoffLimit < 3 * spec.completions) {
-      found.push(`${metadata.name}: may lose less than three pods, because each ends all`);
+      found.push(`${metadata.name}: may lose less than three pods, because each may end all`);
     }
   }
   const members = documents.find((d) => d.kind === "PodGroup")?.spec.minMember;
