@@ -415,9 +415,11 @@ void WorkerSession::FinishStepTimes() {
 
 void WorkerSession::End(const absl::Status& result, std::optional<PeerId> but) {
   result_ = result;
+  // A job under way does not end with one who could not come to it.
+  const bool tells = goes_on_ || (!result.ok() && !(under_way_ && !started_));
   // They leave when all has gone out; see OnPeerLost.
   for (const auto& [peer, shard] : peers_) {
-    if ((goes_on_ || !result.ok()) && peer != but) {
+    if (tells && peer != but) {
       link_.Send(peer, goes_on_ ? MakeRejoin() : MakeAbort(result))
           .IgnoreError();
     }

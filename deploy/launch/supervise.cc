@@ -150,6 +150,7 @@ absl::Status Supervisor::Start(const Role& role) {
   child->role = role;
   child->process = *process;
   child->log = log;
+  child->start_time = steady_clock::now();
   children_.push_back(std::move(child));
   return absl::OkStatus();
 }
@@ -164,6 +165,18 @@ void Supervisor::KillAll(int signal) {
     // Not yet reaped, so the number still means this group.
     if (!child->ended) kill(-child->process.pid, signal);
   }
+}
+
+bool Supervisor::Kill(const std::string& name, SteadyTime start_max) {
+  for (const auto& child : children_) {
+    if (child->ended || child->killed || child->role.name != name ||
+        child->start_time >= start_max) {
+      continue;
+    }
+    kill(-child->process.pid, SIGKILL);
+    return child->killed = true;
+  }
+  return false;
 }
 
 void Supervisor::Stop(Cause cause) {

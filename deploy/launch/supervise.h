@@ -97,6 +97,10 @@ class Supervisor {
   // Errors: those of StartProcess; exit code 74 (the log cannot be written).
   absl::Status Start(const Role& role);
 
+  // Ends the process of the role of that name at once, as if something else
+  // had, if it was started before `start_max`; false: there is none.
+  bool Kill(const std::string& name, SteadyTime start_max);
+
   // Returns when every role has ended. The exit code is 0 if all ended with 0,
   // else that of the first that failed (1 if a signal killed it), 130 after
   // SIGINT or SIGQUIT, 143 after SIGTERM or SIGHUP.
@@ -116,6 +120,8 @@ class Supervisor {
     int wait_status = 0;
     bool ended_after_stop = false;
     bool given_up = false;  // The others run on.
+    bool killed = false;
+    SteadyTime start_time;
     SteadyTime end_time;
   };
 

@@ -88,6 +88,9 @@ class TrainRun {
   // Whether the rest of the job waits for another process in a lost worker's
   // place, or goes on without; says so.
   Supervisor::Loss Lose(const Role& role, const std::string& what);
+  // Kills workers that the job has lost and that neither end nor come back:
+  // only then can another take their place.
+  void KillThoseThatHang();
   // Whether the job is to be started again after this; says so.
   bool Restarts(const Outcome& outcome);
   absl::StatusOr<Milliseconds> Tick();
@@ -114,6 +117,7 @@ class TrainRun {
   bool all_started_ = false;
   double attempt_seconds_ = 0;                // When this attempt began.
   std::map<std::string, uint32_t> restarts_;  // By role.
+  std::map<uint32_t, steady_clock::time_point> lost_since_;  // By worker.
   bool page_told_ = false;
 };
 
@@ -236,7 +240,28 @@ absl::StatusOr<Milliseconds> TrainRun::Tick() {
   if (change != ProgressState::Change::kEvaluation) {
     printer_.Show(state_, change, NowSeconds());
   }
+  KillThoseThatHang();
   return all_started_ ? kRunPeriod : kStartPeriod;
+}
+
+void TrainRun::KillThoseThatHang() {
+  if (state_.phase != ProgressState::Phase::kTraining) {
+    lost_since_.clear();
+    return;
+  }
+  const auto now = steady_clock::now();
+  const std::chrono::seconds timeout(job_.cluster().peer_timeout_seconds());
+  for (uint32_t rank = 0; rank < job_.cluster().workers(); ++rank) {
+    if (state_.joined.contains({"worker", rank})) {
+      lost_since_.erase(rank);
+      continue;
+    }
+    const auto since = lost_since_.emplace(rank, now).first->second;
+    const std::string name = absl::StrCat("worker ", rank);
+    if (now - since < timeout || !supervisor_->Kill(name, since)) continue;
+    printer_.Say(
+        absl::StrCat("terse: ", name, " is lost and does not end: killed it"));
+  }
 }
 
 absl::Status TrainRun::StartOthersWhenReady() {

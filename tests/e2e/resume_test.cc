@@ -113,6 +113,20 @@ TEST_F(ResumedJob, AKilledWorkerAloneIsReplaced) {
             Weights(directory_ / "calm/report.json"));
 }
 
+TEST_F(ResumedJob, AWorkerThatHangsIsReplaced) {
+  const auto command = Start({"--set", kStateless, "--set",
+                              "model.mlp={hidden: [32], batch_norm: false}",
+                              "--set", "cluster.peer_timeout_seconds=2"});
+  const auto hangs = ProcessesWith(mark_, "--rank 1");
+  ASSERT_FALSE(hangs.empty());
+  kill(hangs[0], SIGSTOP);
+  const CommandResult result = command->Wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("worker 1 is lost and does not end: killed it"),
+                    HasSubstr("another takes its rank")));
+}
+
 TEST_F(ResumedJob, AJobGoesOnWithoutAKilledWorker) {
   const auto command =
       Start({"--set", kStateless, "--set", "cluster.on_worker_loss=continue",
