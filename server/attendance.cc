@@ -25,12 +25,17 @@ bool Attendance::OnBegun(uint32_t worker, uint64_t step) {
 }
 
 RoundState Attendance::StateOf(
-    uint64_t step, absl::Time opened,
+    uint64_t step, absl::Time opened, uint32_t received,
     const std::vector<std::optional<Buffer>>& parts) const {
-  RoundState state = {.step = step, .opened = opened};
+  RoundState state = {.step = step,
+                      .contributions = received,
+                      .live_workers = static_cast<uint32_t>(present_.size()),
+                      .opened = opened};
+  // Called for every gradient: nobody is counted where all are waited for.
+  if (noted_.empty()) return state;
+  state.live_workers = 0;
   uint64_t slowest = step + 1;
   for (uint32_t w = 0; w < present_.size(); ++w) {
-    state.contributions += parts[w].has_value();
     // Also those that have given their part and left.
     state.live_workers += present_[w] || parts[w];
     if (present_[w]) slowest = std::min(slowest, begun_[w]);

@@ -29,8 +29,9 @@ class Attendance {
   // `worker` computes `step`. Returns whether a round may have waited for that.
   bool OnBegun(uint32_t worker, uint64_t step);
 
-  // What a round of `step` with these parts is decided by.
-  RoundState StateOf(uint64_t step, absl::Time opened,
+  // What a round of `step` with these parts, `received` of them there, is
+  // decided by.
+  RoundState StateOf(uint64_t step, absl::Time opened, uint32_t received,
                      const std::vector<std::optional<Buffer>>& parts) const;
 
   // Notes that the gradient of `step` counts for the block at `place`, or that

@@ -1,7 +1,5 @@
 #include "server/server_role.h"
 
-#include <sys/resource.h>
-
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/processor_time.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/kernels/target.h"
@@ -38,16 +37,6 @@ auto MeasureFrames(RoleMetrics& metrics, const Link& link,
     }
     metrics.OnFrame(handled, progress);
   };
-}
-
-double ProcessorSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) +
-           static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 // What a run keeps of its job: with every choice of a codec, and at its end

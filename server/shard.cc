@@ -204,9 +204,11 @@ absl::Status Shard::CloseIfDecided(absl::Time now, uint32_t r, size_t place) {
                               state.phase != Phase::kCollectingFactors)) {
     return failure_;
   }
-  const RoundDecision decision = DecideRound(
-      now, attendance_.StateOf(round.version - 1, state.opened, state.payloads),
-      round_options_);
+  const RoundDecision decision =
+      DecideRound(now,
+                  attendance_.StateOf(round.version - 1, state.opened,
+                                      state.received, state.payloads),
+                  round_options_);
   if (decision.action != RoundAction::kClose) return failure_;
   const uint32_t tensor = plan_.blocks[store_.blocks()[place]].tensor;
   if (plan_.tensors[tensor].low_rank.any() &&

@@ -1,12 +1,11 @@
 #include "common/wire/wire_cost.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
 
+#include "common/base/processor_time.h"
 #include "common/base/status.h"
 #include "common/transport/inbox.h"
 #include "common/wire/messages.h"
@@ -21,16 +20,6 @@ constexpr size_t kFrameBytes = size_t{1} << 20;
 constexpr int kFramesUnderWay = 8;
 constexpr int kFrames = 128;
 constexpr int kRoundTrips = 50;
-
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) +
-           static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 struct End {
   Inbox inbox{size_t{1} << 28};
@@ -79,7 +68,7 @@ absl::StatusOr<WireCost> MeasureWireCost() {
   }
   cost.round_trip_ms = least * 1e3;
   const Buffer payload = Buffer::Allocate(kFrameBytes);
-  const double cpu_begin = CpuSeconds();
+  const double cpu_begin = ProcessorSeconds();
   const auto begin = steady_clock::now();
   for (int i = 0; i < kFrames + kFramesUnderWay; ++i) {
     if (i < kFrames) TERSE_RETURN_IF_ERROR(SendFrame(far, payload));
@@ -87,7 +76,7 @@ absl::StatusOr<WireCost> MeasureWireCost() {
   }
   constexpr double kBytes = double{kFrames} * kFrameBytes;
   cost.gbit = kBytes * 8e-9 / seconds_since(begin);
-  cost.ns_per_byte = (CpuSeconds() - cpu_begin) * 1e9 / kBytes / 2;
+  cost.ns_per_byte = (ProcessorSeconds() - cpu_begin) * 1e9 / kBytes / 2;
   return cost;
 }
 

@@ -2,8 +2,6 @@
 // payload (both directions added) and processor seconds per gigabyte, both
 // sides included. bench_link [GIGABYTES]
 // [CHUNK_BYTES] [FRAME_BYTES]
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -13,21 +11,12 @@
 
 #include "absl/time/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/processor_time.h"
 #include "common/base/status.h"
 #include "common/transport/grpc/grpc_link.h"
 
 namespace terse {
 namespace {
-
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) +
-           static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 // Counts what comes and admits everybody.
 class CountingSink final : public FrameSink {
@@ -101,7 +90,7 @@ void MeasureLink(const char* what, const Options& options) {
   std::memset(payload.mutable_bytes().data(), 0x5a, payload.size());
   const size_t frames = options.total_bytes / options.frame_bytes;
   const absl::Time start = absl::Now();
-  const double cpu_start = CpuSeconds();
+  const double cpu_start = ProcessorSeconds();
   // As a step does: everything is queued, then everything is awaited.
   const size_t step = std::max<size_t>(1, (64 << 20) / options.frame_bytes);
   for (size_t sent = 0; sent < frames; sent += step) {
@@ -118,14 +107,15 @@ void MeasureLink(const char* what, const Options& options) {
   }
   const double ways = options.both_ways ? 2 : 1;
   Report(what, options, ways * static_cast<double>(frames * payload.size()),
-         absl::ToDoubleSeconds(absl::Now() - start), CpuSeconds() - cpu_start);
+         absl::ToDoubleSeconds(absl::Now() - start),
+         ProcessorSeconds() - cpu_start);
 }
 
 void MeasureMemcpy(const Options& options) {
   std::vector<char> source(options.frame_bytes, 1), target(options.frame_bytes);
   const size_t copies = options.total_bytes / options.frame_bytes;
   const absl::Time start = absl::Now();
-  const double cpu_start = CpuSeconds();
+  const double cpu_start = ProcessorSeconds();
   for (size_t i = 0; i < copies; ++i) {
     source[i % source.size()] = static_cast<char>(i);
     std::memcpy(target.data(), source.data(), source.size());
@@ -133,7 +123,8 @@ void MeasureMemcpy(const Options& options) {
     asm volatile("" : : "r"(target.data()) : "memory");
   }
   Report("memcpy", options, static_cast<double>(copies * source.size()),
-         absl::ToDoubleSeconds(absl::Now() - start), CpuSeconds() - cpu_start);
+         absl::ToDoubleSeconds(absl::Now() - start),
+         ProcessorSeconds() - cpu_start);
 }
 
 }  // namespace
