@@ -91,8 +91,7 @@ absl::Status BlockStore::Restore(const SavedState& saved) {
       TERSE_RETURN_IF_ERROR(saved.Read(
           LearnedStateName(plan_, tensor, names[s]), learned.state[s]));
     }
-    // Of every step one.
-    learned.updates = saved.manifest().version;
+    learned.updates = saved.manifest().updates;
   }
   return absl::OkStatus();
 }

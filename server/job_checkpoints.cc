@@ -17,8 +17,11 @@ JobCheckpoints::JobCheckpoints(const Job& job, std::string job_yaml,
       background_(background),
       done_(std::move(done)) {}
 
-void JobCheckpoints::Start(absl::Time now, const Timeline& timeline) {
+void JobCheckpoints::Start(absl::Time now, const Timeline& timeline,
+                           uint64_t first_version, uint64_t first_updates) {
   timeline_ = timeline;
+  first_version_ = first_version;
+  first_updates_ = first_updates;
   last_begun_ = now;
 }
 
@@ -54,8 +57,11 @@ void JobCheckpoints::Finish(uint64_t version, const Open& open,
                             std::optional<double> accuracy) {
   const std::string folder =
       absl::StrCat(directory_, "/", CheckpointFolderName(version));
+  const uint64_t updates_a_step =
+      job_.cluster().mode() == Cluster::BSP ? 1 : job_.cluster().workers();
   CheckpointManifest manifest = {
       .version = version,
+      .updates = first_updates_ + (version - first_version_) * updates_a_step,
       .servers = ServerCount(job_),
       .workers = job_.cluster().workers(),
       .job_yaml = version == next_job_.first ? next_job_.second : job_yaml_,

@@ -32,9 +32,13 @@ class JobCheckpoints {
   JobCheckpoints(const Job& job, std::string job_yaml, std::string directory,
                  Background& background, Done done);
 
-  void Start(absl::Time now, const Timeline& timeline);
+  // The job starts at `first_version`, which has had `first_updates`; see
+  // CheckpointManifest.
+  void Start(absl::Time now, const Timeline& timeline, uint64_t first_version,
+             uint64_t first_updates);
 
-  // Whether `version` is to be kept, asked before any of it is sent; begins it.
+  // Whether `version` is to be kept, asked before any of it is sent (in SSP and
+  // async, any of the one before); begins it.
   // The last version always is, and is not asked for.
   bool Begin(absl::Time now, uint64_t version);
 
@@ -67,6 +71,8 @@ class JobCheckpoints {
   Background& background_;
   const Done done_;
   Timeline timeline_;
+  uint64_t first_version_ = 0;
+  uint64_t first_updates_ = 0;
   absl::Time last_begun_;
   bool demanded_ = false;
   bool final_done_ = false;

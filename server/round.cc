@@ -47,14 +47,14 @@ RoundDecision DecideRound(absl::Time now, const RoundState& round,
 }
 
 RoundDecision DecideRelease(uint32_t worker, std::span<const uint64_t> clocks,
-                            uint64_t steps_total, const Cluster& cluster) {
+                            bool barrier, const Cluster& cluster) {
   TERSE_CHECK(worker < clocks.size());
   const uint64_t slowest = *std::min_element(clocks.begin(), clocks.end());
   const uint64_t lead = clocks[worker] - slowest;
   const std::string reason = absl::StrCat("worker ", worker, " is ", lead,
                                           " steps ahead of the slowest");
-  uint64_t lead_max = steps_total;
-  if (cluster.mode() == Cluster::BSP || clocks[worker] >= steps_total) {
+  uint64_t lead_max = std::numeric_limits<uint64_t>::max();
+  if (cluster.mode() == Cluster::BSP || barrier) {
     lead_max = 0;
   } else if (cluster.mode() == Cluster::SSP) {
     lead_max = cluster.staleness_steps_max();

@@ -50,10 +50,11 @@ RoundDecision DecideRound(absl::Time now, const RoundState& round,
 
 // Whether a worker that has contributed `clocks[worker]` steps may have the
 // weights for its next one: always in async; in SSP while it is at most
-// `staleness_steps_max` ahead of the slowest; in BSP when all are as far. The
-// weights after the last step wait for everybody in every mode.
+// `staleness_steps_max` ahead of the slowest; in BSP when all are as far.
+// `barrier`: these weights wait for everybody in every mode, being the last
+// ones or to be kept.
 RoundDecision DecideRelease(uint32_t worker, std::span<const uint64_t> clocks,
-                            uint64_t steps_total, const Cluster& cluster);
+                            bool barrier, const Cluster& cluster);
 
 }  // namespace terse
 

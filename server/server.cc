@@ -233,6 +233,7 @@ absl::Status Server::StartJob(const Timeline& timeline) {
                         ExitCode::kBadJob);
   }
   started_ = true;
+  version_since_ = clock_.Now();
   for (Member& member : members_) member.receives = true;
   start_.set_steps_total(timeline.steps_total);
   start_.set_steps_per_epoch(timeline.steps_per_epoch);
@@ -244,7 +245,9 @@ absl::Status Server::StartJob(const Timeline& timeline) {
     Broadcast(MakeMessage(wire::START, start_));
     coordinator_->OnStart(clock_.Now());
     if (job_checkpoints_) {
-      job_checkpoints_->Start(clock_.Now(), timeline);
+      job_checkpoints_->Start(
+          clock_.Now(), timeline, first_version_,
+          options_.resume ? options_.resume->manifest.updates : 0);
       AnnounceCheckpoint(timeline.steps_total);
     }
   }

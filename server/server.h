@@ -153,7 +153,9 @@ class Server {
   Link& link_;
   const Clock& clock_;
   absl::Time join_deadline_;
-  absl::Time version_opened_;  // BSP: of the version under way.
+  // The version that this shard was last seen at, and since when.
+  uint64_t version_seen_ = 0;
+  absl::Time version_since_;
   std::optional<Job> job_;
   std::string job_yaml_;
   std::unique_ptr<Plan> plan_;

@@ -18,13 +18,6 @@ namespace terse {
 absl::Status Server::PrepareResume() {
   if (!options_.resume) return absl::OkStatus();
   TERSE_RETURN_IF_ERROR(CheckSameJob(*job_, *options_.resume));
-  if (job_->cluster().mode() != Cluster::BSP) {
-    return WithExitCode(
-        absl::InvalidArgumentError(
-            "a job goes on from a checkpoint with cluster.mode bsp only: in "
-            "the others every worker is at a step of its own"),
-        ExitCode::kBadJob);
-  }
   resume_folder_ = options_.resume->folder;
   first_version_ = options_.resume->manifest.version;
   spdlog::info("goes on from step {} in {}", first_version_, resume_folder_);
@@ -79,7 +72,6 @@ void Server::AnnounceCheckpoint(uint64_t version) {
 }
 
 void Server::OnVersionOpened(uint64_t version) {
-  version_opened_ = clock_.Now();
   if (!job_checkpoints_ || ended()) return;
   DemandChange(version);
   if (!job_checkpoints_->Begin(clock_.Now(), version)) return;
@@ -180,12 +172,16 @@ void Server::CheckDeadlines() {
     Abort(StoppedStatus(stop_signal_));
     return;
   }
+  // In SSP and async, that of the slowest worker.
+  if (std::exchange(version_seen_, shard_->version()) != shard_->version()) {
+    version_since_ = now;
+  }
   const uint32_t seconds = job_->cluster().step_timeout_seconds();
-  if (seconds == 0 || job_->cluster().mode() != Cluster::BSP) return;
+  if (seconds == 0) return;
   // The coordinator, which knows more, speaks first.
   const absl::Duration more =
       coordinator() ? absl::ZeroDuration() : kStopTimeout;
-  if (now - version_opened_ < absl::Seconds(seconds) + more) return;
+  if (now - version_since_ < absl::Seconds(seconds) + more) return;
   std::vector<std::string> missing;
   for (uint32_t w = 0; w < workers_.size(); ++w) {
     if (coordinator() && !members_[w].said_goodbye &&
@@ -203,9 +199,7 @@ void Server::CheckDeadlines() {
 
 void Server::Stop(int signal) {
   if (ended()) return;
-  const bool keeps = started_ && shard_checkpoints_ != nullptr &&
-                     job_->cluster().mode() == Cluster::BSP;
-  if (!keeps) {
+  if (!started_ || shard_checkpoints_ == nullptr) {
     Abort(StoppedStatus(signal));
     return;
   }

@@ -108,22 +108,7 @@ void Shard::Start(const Timeline& timeline) {
   TERSE_CHECK(!started_);
   timeline_ = timeline;
   started_ = true;
-  if (bsp()) {
-    PublishFirst(0);
-    return;
-  }
-  for (Round& round : rounds_) OpenRound(round, 1);
-  for (uint32_t w = 0; w < released_.size(); ++w) {
-    for (uint32_t block : store_.blocks()) {
-      const uint32_t tensor = plan_.blocks[block].tensor;
-      if (NeedsWeightStats(tensor)) {
-        weight_stats_[tensor] = LocalWeightStats(tensor);
-      }
-      for (Frame& frame : WeightFrames(block, 0)) {
-        output_.send(w, std::move(frame));
-      }
-    }
-  }
+  PublishFirst(0);
 }
 
 absl::Status Shard::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
@@ -141,6 +126,7 @@ absl::Status Shard::OnStepReport(absl::Time now, uint32_t worker, uint64_t step,
         absl::StrCat("step ", step, " reports ", report.samples(), " samples"));
   }
   round.samples[worker] = static_cast<double>(report.samples());
+  if (report.barrier() && !bsp()) barriers_.insert(round.version);
   return OnBegun(now, worker, step);
 }
 
@@ -363,26 +349,6 @@ void Shard::Observe(uint64_t step) const {
     *seen.mutable_shadow_weights() = Summarize(store_.Weights(block));
   }
   if (observation.tensors_size() > 0) output_.observe(step, observation);
-}
-
-void Shard::Release() {
-  for (uint32_t w = 0; w < clocks_.size(); ++w) {
-    if (released_[w] == clocks_[w] ||
-        DecideRelease(w, clocks_, timeline_.steps_total, job_.cluster())
-                .action != RoundAction::kClose) {
-      continue;
-    }
-    released_[w] = clocks_[w];
-    for (uint32_t block : store_.blocks()) {
-      const uint32_t tensor = plan_.blocks[block].tensor;
-      if (NeedsWeightStats(tensor)) {
-        weight_stats_[tensor] = LocalWeightStats(tensor);
-      }
-      for (Frame& frame : WeightFrames(block, clocks_[w])) {
-        output_.send(w, std::move(frame));
-      }
-    }
-  }
 }
 
 TensorStats Shard::LocalWeightStats(uint32_t tensor) const {

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -34,8 +35,9 @@ struct ShardOutput {
   // What the shard has of its tensors after step `step`, if that is observed;
   // may be absent.
   std::function<void(uint64_t step, const wire::Observation&)> observe;
-  // The making of `version` begins: nothing of it has been sent to anybody yet.
-  // BSP only; may be empty.
+  // The first worker may begin the step that makes `version`: nothing of it has
+  // been sent to anybody yet, in SSP and async nothing of the version before
+  // either. May be empty.
   std::function<void(uint64_t version)> opened;
 };
 
@@ -52,7 +54,7 @@ class Shard {
   void Start(const Timeline& timeline);
 
   // In place of Start: goes on from a checkpoint, which every worker is sent
-  // with what it kept. BSP only.
+  // with what it kept.
   // Errors: as SavedState::Read; the shard means nothing after one.
   absl::Status Resume(const Timeline& timeline, const SavedState& saved);
 
@@ -100,7 +102,7 @@ class Shard {
   using ReductionKey = std::tuple<StatisticsKind, uint32_t, uint32_t>;
 
   absl::Status SendKept(const SavedState& saved) const;
-  // Makes `version` the one that is published, in BSP.
+  // Makes `version` the one that is published.
   void PublishFirst(uint64_t version);
 
   float LearningRateOf(const Round& round) const;
@@ -144,8 +146,11 @@ class Shard {
   // there is one), and before an evaluation that needs them the shadow weights.
   std::vector<Frame> WeightFrames(uint32_t block, uint64_t version,
                                   const Buffer& sum = {}) const;
-  // Sends the weights to the workers that may go on (SSP and async).
+  // SSP and async, see shard_clocks.cc: begins, and sends the weights to the
+  // workers that may go on.
+  void BeginClocks(uint64_t version);
   void Release();
+  void ReleaseTo(uint32_t worker);
   TensorStats LocalWeightStats(uint32_t tensor) const;
   bool NeedsWeightStats(uint32_t tensor) const;
 
@@ -170,7 +175,9 @@ class Shard {
   Attendance attendance_;
   Published published_;
   BufferMeans buffer_means_;
-  std::vector<uint64_t> released_;  // By worker: versions sent; SSP and async.
+  // SSP and async. By worker: versions sent; and those that wait for all.
+  std::vector<uint64_t> released_;
+  std::set<uint64_t> barriers_;
 };
 
 }  // namespace terse

@@ -7,6 +7,10 @@
 namespace terse {
 
 void Shard::PublishFirst(uint64_t version) {
+  if (!bsp()) {
+    BeginClocks(version);
+    return;
+  }
   attendance_.Begin(version);
   OpenRound(rounds_[0], version);
   for (size_t place = 0; place < store_.blocks().size(); ++place) {
@@ -16,14 +20,13 @@ void Shard::PublishFirst(uint64_t version) {
 }
 
 absl::Status Shard::Resume(const Timeline& timeline, const SavedState& saved) {
-  TERSE_CHECK(!started_ && bsp());
+  TERSE_CHECK(!started_);
   TERSE_RETURN_IF_ERROR(store_.Restore(saved));
   TERSE_RETURN_IF_ERROR(SendKept(saved));
   timeline_ = timeline;
   started_ = true;
-  const uint64_t version = saved.manifest().version;
-  std::fill(updates_.begin(), updates_.end(), version);
-  PublishFirst(version);
+  std::fill(updates_.begin(), updates_.end(), saved.manifest().updates);
+  PublishFirst(saved.manifest().version);
   return absl::OkStatus();
 }
 

@@ -331,6 +331,7 @@ absl::Status WorkerSession::ReportStep(uint64_t step, const LossSums& sums) {
   report.set_loss_sum(sums.loss);
   report.set_correct(sums.correct);
   *report.mutable_times() = last_times_;
+  report.set_barrier(!plan_->lockstep && checkpoints_.contains(step + 1));
   const LinkCounters counters = Counters();
   report.set_bytes_sent(counters.bytes_sent);
   report.set_bytes_received(counters.bytes_received);

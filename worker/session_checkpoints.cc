@@ -1,5 +1,6 @@
 // What a worker gives to checkpoints and takes from them; the rest of
 // WorkerSession is in session.cc.
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -109,16 +110,27 @@ void WorkerSession::CheckDeadlines() {
     Abort(StoppedStatus(stop_signal_));
     return;
   }
-  const uint32_t seconds = job_->cluster().step_timeout_seconds();
+  const uint64_t version = awaited_->weights.version();
+  // How many steps others may have to make until this worker gets it.
+  const Cluster& cluster = job_->cluster();
+  uint64_t steps = 1;
+  if (cluster.mode() != Cluster::BSP) {
+    steps = std::max<uint64_t>(1, version - first_version_);
+  }
+  if (cluster.mode() == Cluster::SSP) {
+    steps = std::min<uint64_t>(steps, cluster.staleness_steps_max() + 1);
+  }
+  const uint64_t seconds = steps * cluster.step_timeout_seconds();
   // The servers, who know more, speak first.
-  if (seconds == 0 || job_->cluster().mode() != Cluster::BSP || computing_ ||
+  if (seconds == 0 || computing_ ||
       now - pushed_ < absl::Seconds(seconds) + 2 * kStopTimeout) {
     return;
   }
   Abort(WithExitCode(
       absl::DeadlineExceededError(absl::StrCat(
-          "version ", awaited_->weights.version(), " of the weights has not ",
-          "come within cluster.step_timeout_seconds = ", seconds)),
+          "version ", version, " of the weights has not come ", "within ",
+          seconds, " s: ", steps, steps == 1 ? " time" : " times",
+          " cluster.step_timeout_seconds")),
       ExitCode::kPeerNeverCame));
 }
 

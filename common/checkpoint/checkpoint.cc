@@ -176,6 +176,7 @@ absl::Status WriteManifest(const std::string& folder,
       {"step", manifest.version},    {"servers", manifest.servers},
       {"workers", manifest.workers}, {"job", manifest.job_yaml},
       {"files", std::move(files)}};
+  if (manifest.updates != manifest.version) json["updates"] = manifest.updates;
   if (manifest.test_accuracy) json["test_accuracy"] = *manifest.test_accuracy;
   json[kChecksumKey] = ChecksumOf(json);
   const std::string text = json.dump(2) + "\n";
@@ -236,6 +237,10 @@ absl::StatusOr<CheckpointManifest> ParseManifest(std::string_view text,
       manifest.workers > kWorkersMax || !json.contains("files") ||
       !json["files"].is_array()) {
     return Damaged(source, "step, servers, workers, job or files are wrong");
+  }
+  manifest.updates = manifest.version;
+  if (json.contains("updates") && !Get(json, "updates", manifest.updates)) {
+    return Damaged(source, "updates is wrong");
   }
   if (json.contains("test_accuracy") && json["test_accuracy"].is_number()) {
     manifest.test_accuracy = json["test_accuracy"].get<double>();

@@ -24,6 +24,8 @@ struct CheckpointFile {
 
 struct CheckpointManifest {
   uint64_t version = 0;  // Of the weights: so many steps are in them.
+  // Which have been so many updates: in SSP and async of each worker one.
+  uint64_t updates = 0;
   uint32_t servers = 0;
   uint32_t workers = 0;
   std::string job_yaml;                 // As PrintJob has it.

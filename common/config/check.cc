@@ -1,7 +1,6 @@
 #include "common/config/check.h"
 
 #include <string>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -85,19 +84,6 @@ absl::Status CheckTrain(const Job& job, const ErrorAtPath& error_at) {
   return absl::OkStatus();
 }
 
-absl::Status CheckCheckpoint(const Job& job, const ErrorAtPath& error_at) {
-  if (job.cluster().mode() == Cluster::BSP) return absl::OkStatus();
-  for (const auto& [given, name] :
-       {std::pair(job.checkpoint().every_steps() > 0, "every_steps"),
-        std::pair(job.checkpoint().keep_best(), "keep_best")}) {
-    if (!given) continue;
-    return error_at(absl::StrCat("checkpoint.", name),
-                    "needs cluster.mode bsp: only there are all workers at one "
-                    "step");
-  }
-  return absl::OkStatus();
-}
-
 template <typename Rules>
 absl::Status CheckRules(const Rules& rules, const std::string& path,
                         const ErrorAtPath& error_at) {
@@ -167,7 +153,6 @@ absl::Status CheckJob(const Job& job, const ErrorAtPath& error_at) {
       CheckRules(job.compress().rules(), "compress.rules", error_at));
   TERSE_RETURN_IF_ERROR(CheckAuto(job, error_at));
   TERSE_RETURN_IF_ERROR(CheckOptimizer(job, error_at));
-  TERSE_RETURN_IF_ERROR(CheckCheckpoint(job, error_at));
   return CheckTrain(job, error_at);
 }
 

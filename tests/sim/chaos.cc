@@ -49,6 +49,14 @@ class Draws {
   uint64_t next_ = 0;
 };
 
+// Of jobs with SimModelOptions::counts.
+const std::vector<std::string>& CountingMethod() {
+  static const auto& method = *new std::vector<std::string>{
+      "compress.gradient=none", "quantize.weights=none",
+      "optimizer={kind: sgd, learning_rate: 1}", "clip.global_norm=0"};
+  return method;
+}
+
 std::vector<std::string> DrawJob(Draws& draws) {
   return {
       absl::StrCat("seed=", draws.Below(1000)),
@@ -113,20 +121,26 @@ class Chaos {
       : seed_(seed), draws_(seed), scratch_(scratch) {}
 
   ChaosResult Run() {
-    const std::vector<std::string> overrides = DrawJob(draws_);
+    std::vector<std::string> overrides = DrawJob(draws_);
+    DrawMode(overrides);
     result_.job = absl::StrJoin(overrides, " ");
     const absl::StatusOr<Job> job = ParseJob(kJob, "chaos", overrides);
     if (!job.ok()) return Violation(job.status().ToString());
     job_ = *job;
     // Modes that a combination does not have are refused, which is right.
-    job_.mutable_cluster()->set_servers(1);
-    const SimJobResult calm = Attempt("calm", std::nullopt);
+    job_.mutable_cluster()->set_servers(bsp() ? 1 : servers_max_);
+    SimJobResult calm = Attempt("calm", std::nullopt);
+    if (!bsp() && ExitCodeOf(calm.status) == ExitCode::kBadJob) {
+      servers_max_ = 1;  // Statistics over all servers.
+      job_.mutable_cluster()->set_servers(1);
+      calm = Attempt("calm", std::nullopt);
+    }
     if (ExitCodeOf(calm.status) == ExitCode::kBadJob) return result_;
     if (!calm.status.ok()) return Violation(calm.status.ToString());
     calm_seconds_ = calm.seconds;
     const uint32_t losses = 1 + draws_.Below(4);
     for (uint32_t i = 0; i < losses; ++i) {
-      job_.mutable_cluster()->set_servers(1 + draws_.Below(3));
+      DrawServers();
       const uint32_t processes = ProcessCount(job_);
       const SimJobOptions::Loss loss = {
           .process = static_cast<uint32_t>(draws_.Below(processes)),
@@ -143,13 +157,54 @@ class Chaos {
           return Violation(struck.status.ToString());
         }
       }
+      const std::string miscounted = Miscounted();
+      if (!miscounted.empty()) return Violation(miscounted);
       if (draws_.Below(4) == 0) Damage(draws_, scratch_ + "/run");
     }
-    job_.mutable_cluster()->set_servers(1 + draws_.Below(3));
+    DrawServers();
     const SimJobResult last = Attempt("run", std::nullopt);
     if (!last.status.ok()) return Violation(last.status.ToString());
     const std::string broken = Broken(last);
     if (!broken.empty()) return Violation(broken);
+    if (bsp()) return SameAs(calm, last);
+    const std::string miscounted = Miscounted();
+    if (!miscounted.empty()) return Violation(miscounted);
+    return result_;
+  }
+
+ private:
+  bool bsp() const { return job_.cluster().mode() == Cluster::BSP; }
+
+  // A quarter of the jobs have workers with clocks of their own; half of these
+  // count their steps.
+  void DrawMode(std::vector<std::string>& overrides) {
+    if (draws_.Below(4) != 0) return;
+    overrides.push_back("compress.down=auto");
+    if (draws_.Below(2) == 0) {
+      overrides.push_back("cluster.mode=async");
+    } else {
+      overrides.push_back("cluster.mode=ssp");
+      overrides.push_back(
+          absl::StrCat("cluster.staleness_steps_max=", draws_.Below(4)));
+    }
+    counts_ = draws_.Below(2) == 0;
+    if (!counts_) return;
+    const std::vector<std::string>& method = CountingMethod();
+    overrides.insert(overrides.end(), method.begin(), method.end());
+  }
+
+  void DrawServers() {
+    job_.mutable_cluster()->set_servers(1 + draws_.Below(servers_max_));
+  }
+
+  // What is wrong with the steps in a checkpoint; empty: nothing.
+  std::string Miscounted() const {
+    std::vector<std::string> passed_over;
+    const auto newest = NewestCheckpoint(scratch_ + "/run", passed_over);
+    return counts_ && newest ? WrongCounts(job_, *newest) : "";
+  }
+
+  ChaosResult SameAs(const SimJobResult& calm, const SimJobResult& last) {
     for (const char* what : {"weights_sha256", "test_accuracy", "test_loss"}) {
       if (last.report[what] != calm.report[what]) {
         return Violation(absl::StrCat(what, " is ", last.report[what].dump(),
@@ -160,7 +215,6 @@ class Chaos {
     return result_;
   }
 
- private:
   ChaosResult Violation(const std::string& what) {
     result_.violation = what;
     return result_;
@@ -180,7 +234,17 @@ class Chaos {
     for (const std::string& digest : result.worker_sha256) {
       if (digest != result.worker_sha256[0]) return "the replicas differ";
     }
-    if (result.lead_max > 1) return "a worker was two steps ahead";
+    uint64_t lead_max = 1;
+    if (!bsp()) lead_max = job_.train().steps();
+    if (job_.cluster().mode() == Cluster::SSP) {
+      lead_max = job_.cluster().staleness_steps_max();
+    }
+    if (result.lead_max > lead_max) {
+      return absl::StrCat("a worker was ", result.lead_max, " steps ahead");
+    }
+    if (result.report["steps"] != job_.train().steps()) {
+      return "it ended at another step";
+    }
     // Of each worker: two versions and an evaluation down; a gradient up; what
     // it keeps, up and down.
     const uint64_t parameters = result.report["parameters"];
@@ -198,7 +262,8 @@ class Chaos {
     SimJobOptions options;
     options.network.seed = MixKey({seed_, ++attempts_});
     options.network.slowness_max = 1 + draws_.Below(4);
-    options.model = {.train_samples = 400, .test_samples = 23};
+    options.model = {
+        .train_samples = 400, .test_samples = 23, .counts = counts_};
     options.checkpoint_directory = absl::StrCat(scratch_, "/", folder);
     options.tick_ms = 20;
     options.loss = loss;
@@ -224,6 +289,8 @@ class Chaos {
   Draws draws_;
   const std::string scratch_;
   Job job_;
+  uint32_t servers_max_ = 3;
+  bool counts_ = false;  // SimModelOptions::counts.
   uint64_t attempts_ = 0;
   double calm_seconds_ = 0;                       // 0: not known yet.
   std::vector<SimJobOptions::Trouble> troubles_;  // Of the next attempt.

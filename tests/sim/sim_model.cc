@@ -1,12 +1,21 @@
 #include "tests/sim/sim_model.h"
 
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
 #include "common/base/random.h"
+#include "common/checkpoint/saved_state.h"
 
 namespace terse {
 namespace {
 
 // Keys of the model's own draws, apart from those of the system under test.
 enum SimDraw : uint64_t { kTarget = 1, kNoise = 2 };
+
+// Of the first tensor.
+size_t CountedElement(const Job& job, uint64_t step, uint32_t worker) {
+  return worker * job.train().steps() + step;
+}
 
 }  // namespace
 
@@ -35,6 +44,17 @@ double SimModel::Distance() const {
   return sum / 2;
 }
 
+float SimModel::GradientOf(uint64_t step, uint32_t tensor, size_t element,
+                           uint64_t noise_key) const {
+  if (options_.counts) {
+    const bool moves =
+        tensor == 0 && element == CountedElement(job_, step, worker_);
+    return moves ? -1.0f : 0.0f;
+  }
+  return values_[tensor][element] - Target(job_.seed(), tensor, element) +
+         options_.noise * (RandomUnit(noise_key, element) - 0.5f);
+}
+
 absl::Status SimModel::ComputeGradient(
     uint64_t step, const std::function<void(const LossSums&)>& on_loss,
     const std::function<absl::Status(uint32_t, std::span<const float>)>&
@@ -56,8 +76,7 @@ absl::Status SimModel::ComputeGradient(
     }
     gradient.resize(values.size());
     for (size_t i = 0; i < values.size(); ++i) {
-      gradient[i] = values[i] - Target(job_.seed(), t, i) +
-                    options_.noise * (RandomUnit(key, i) - 0.5f);
+      gradient[i] = GradientOf(step, t, i, key);
     }
     if (absl::Status pushed = on_gradient(t, gradient); !pushed.ok()) {
       return pushed;
@@ -70,6 +89,33 @@ absl::StatusOr<LossSums> SimModel::Evaluate(uint64_t first, uint64_t count) {
   return LossSums{.loss = Distance() * static_cast<double>(count),
                   .correct = count - (first % 2),
                   .samples = count};
+}
+
+std::string WrongCounts(const Job& job, const FoundCheckpoint& checkpoint) {
+  const absl::StatusOr<Plan> plan = MakePlan(job);
+  const absl::StatusOr<SavedState> saved = SavedState::Open(checkpoint);
+  if (!plan.ok() || !saved.ok()) return "it cannot be read";
+  const size_t count = ElementCount(plan->model.tensors[0].shape);
+  std::vector<float> weights(count);
+  std::vector<float> initial(count);
+  const absl::Status read = saved->ReadTensor("weights", *plan, 0, weights);
+  if (!read.ok()) return read.ToString();
+  for (uint32_t b = 0; b < plan->tensors[0].block_count; ++b) {
+    const BlockSpec& block = plan->blocks[b];
+    InitializeBlock(*plan, b, job.seed(),
+                    std::span(initial).subspan(block.first_index, block.count));
+  }
+  for (uint32_t w = 0; w < job.cluster().workers(); ++w) {
+    for (uint64_t step = 0; step < job.train().steps(); ++step) {
+      const size_t i = CountedElement(job, step, w);
+      const long counted = std::lround(weights.at(i) - initial[i]);
+      if (counted != (step < saved->manifest().version ? 1 : 0)) {
+        return absl::StrCat("version ", saved->manifest().version, " has step ",
+                            step, " of worker ", w, " ", counted, " times");
+      }
+    }
+  }
+  return "";
 }
 
 }  // namespace terse

@@ -3,8 +3,10 @@
 #ifndef TERSE_TESTS_SIM_SIM_MODEL_H_
 #define TERSE_TESTS_SIM_SIM_MODEL_H_
 
+#include <string>
 #include <vector>
 
+#include "common/checkpoint/checkpoint.h"
 #include "common/plan/plan.h"
 #include "worker/model.h"
 
@@ -15,6 +17,9 @@ struct SimModelOptions {
   uint64_t test_samples = 101;
   // Of a gradient's noise, against distances to the target below 1.
   float noise = 0.1f;
+  // In place of all that, the gradient of a step moves one element of the first
+  // tensor, which no other step of any worker moves, by -1; see WrongCounts.
+  bool counts = false;
 };
 
 class SimModel final : public NetworkModel {
@@ -36,6 +41,8 @@ class SimModel final : public NetworkModel {
 
  private:
   double Distance() const;
+  float GradientOf(uint64_t step, uint32_t tensor, size_t element,
+                   uint64_t noise_key) const;
 
   const Job job_;
   const ModelSpec spec_;
@@ -43,6 +50,11 @@ class SimModel final : public NetworkModel {
   const SimModelOptions options_;
   std::vector<std::vector<float>> values_;  // By tensor.
 };
+
+// Of a job with SimModelOptions::counts, whose updates are the gradients
+// themselves: what is wrong with the checkpoint of a version, which must have
+// every step before it of every worker once and no other; empty: nothing.
+std::string WrongCounts(const Job& job, const FoundCheckpoint& checkpoint);
 
 }  // namespace terse
 

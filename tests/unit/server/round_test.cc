@@ -121,7 +121,9 @@ TEST(DecideRoundTest, TimeoutCountsFromTheFirstContribution) {
 
 RoundAction Release(const Cluster& cluster, uint32_t worker,
                     const std::vector<uint64_t>& clocks) {
-  return DecideRelease(worker, clocks, /*steps_total=*/100, cluster).action;
+  return DecideRelease(worker, clocks, /*barrier=*/clocks[worker] == 100,
+                       cluster)
+      .action;
 }
 
 TEST(DecideReleaseTest, BspWaitsForTheSlowest) {
@@ -151,7 +153,7 @@ TEST(DecideReleaseTest, AsyncNeverWaitsBeforeTheEnd) {
   EXPECT_EQ(Release(cluster, 0, {99, 0}), RoundAction::kClose);
 }
 
-TEST(DecideReleaseTest, TheLastWeightsWaitForEverybody) {
+TEST(DecideReleaseTest, WeightsBehindABarrierWaitForEverybody) {
   for (Cluster::Mode mode : {Cluster::BSP, Cluster::SSP, Cluster::ASYNC}) {
     const Cluster cluster = MakeCluster(mode, 2);
     EXPECT_EQ(Release(cluster, 0, {100, 99}), RoundAction::kWait);

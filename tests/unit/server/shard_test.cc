@@ -1,5 +1,6 @@
 #include "server/shard.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -43,6 +44,16 @@ class ShardTest : public testing::Test {
             .reduce =
                 [this](uint64_t version, const wire::BlockStatistics& part) {
                   reduced_.emplace_back(version, part);
+                },
+            .opened =
+                [this](uint64_t version) {
+                  uint64_t newest_sent = 0;
+                  for (const auto& [worker, frames] : sent_) {
+                    for (const Frame& frame : frames) {
+                      newest_sent = std::max(newest_sent, frame.step + 1);
+                    }
+                  }
+                  opened_.emplace_back(version, newest_sent);
                 }});
     shard_->Start({.steps_total = 5, .steps_per_epoch = 5});
   }
@@ -50,6 +61,7 @@ class ShardTest : public testing::Test {
   absl::Status Report(uint32_t worker, uint64_t step, uint64_t samples = 8) {
     wire::StepReport report;
     report.set_samples(samples);
+    report.set_barrier(step + 1 == barrier_);
     return shard_->OnStepReport(kNow, worker, step, report);
   }
 
@@ -78,6 +90,9 @@ class ShardTest : public testing::Test {
   std::unique_ptr<Shard> shard_;
   std::map<uint32_t, std::vector<Frame>> sent_;
   std::vector<std::pair<uint64_t, wire::BlockStatistics>> reduced_;
+  // Versions, and how many had been sent to somebody when they were opened.
+  std::vector<std::pair<uint64_t, uint64_t>> opened_;
+  uint64_t barrier_ = 0;  // That workers tell of.
 };
 
 TEST_F(ShardTest, StartPublishesVersionZeroToEveryWorker) {
@@ -289,6 +304,40 @@ TEST_F(ShardTest, SspHoldsAFastWorkerBack) {
   PushAll(2, 0, 1.0f);
   EXPECT_EQ(sent_[0].size(), 3 * published);
   EXPECT_EQ(sent_[0].back().step, 2u);
+}
+
+TEST_F(ShardTest, AsyncWorkersMeetAtABarrier) {
+  Make({"cluster.mode=async"});
+  barrier_ = 2;
+  const size_t published = sent_[0].size();
+  const float before = First(0);
+  PushAll(0, 0, 1.0f);
+  PushAll(0, 1, 1.0f);
+  PushAll(1, 0, 1.0f);
+  PushAll(1, 1, 1.0f);
+  PushAll(2, 0, 1.0f);
+  for (uint32_t w = 0; w < 3; ++w) {
+    EXPECT_EQ(sent_[w].size(), 2 * published) << w;
+  }
+  PushAll(2, 1, 1.0f);
+  EXPECT_FLOAT_EQ(First(0), before - 6.0f);
+  for (uint32_t w = 0; w < 3; ++w) {
+    EXPECT_EQ(sent_[w].size(), 3 * published) << w;
+    EXPECT_EQ(sent_[w].back().step, 2u) << w;
+  }
+  PushAll(0, 2, 1.0f);  // And then each by itself again.
+  EXPECT_EQ(sent_[0].size(), 4 * published);
+}
+
+TEST_F(ShardTest, AsyncVersionsOpenBeforeAnyoneCanBeginThem) {
+  Make({"cluster.mode=async"});
+  PushAll(1, 0, 1.0f);
+  PushAll(1, 1, 1.0f);
+  PushAll(0, 0, 1.0f);
+  // When version v + 1 opens, versions before v have been sent.
+  const std::vector<std::pair<uint64_t, uint64_t>> expected = {
+      {1, 0}, {2, 1}, {3, 2}};
+  EXPECT_EQ(opened_, expected);
 }
 
 TEST_F(ShardTest, BuffersAreAveragedInEvaluation) {

@@ -29,13 +29,15 @@ class CheckpointTest : public testing::Test {
   std::string Path(uint64_t version) const {
     return absl::StrCat(folder_, "/", CheckpointFolderName(version));
   }
-  void Write(uint64_t version, std::optional<double> accuracy = std::nullopt) {
+  void Write(uint64_t version, std::optional<double> accuracy = std::nullopt,
+             std::optional<uint64_t> updates = std::nullopt) {
     ASSERT_TRUE(MakeFolder(Path(version)).ok());
     std::ofstream(Path(version) + "/part") << "of version " << version;
     const auto file = DescribeFile(Path(version), "part");
     ASSERT_TRUE(file.ok()) << file.status();
     const absl::Status written =
         WriteManifest(Path(version), {.version = version,
+                                      .updates = updates.value_or(version),
                                       .servers = 1,
                                       .workers = 2,
                                       .job_yaml = "name: x\n",
@@ -62,6 +64,13 @@ TEST_F(CheckpointTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(checkpoint->manifest.workers, 2u);
   EXPECT_EQ(checkpoint->manifest.job_yaml, "name: x\n");
   EXPECT_EQ(checkpoint->manifest.test_accuracy, 0.25);
+}
+
+TEST_F(CheckpointTest, EveryStepIsAnUpdateUnlessItIsSaid) {
+  Write(7);
+  Write(8, std::nullopt, 24);
+  EXPECT_EQ(OpenCheckpoint(Path(7))->manifest.updates, 7u);
+  EXPECT_EQ(OpenCheckpoint(Path(8))->manifest.updates, 24u);
 }
 
 TEST_F(CheckpointTest, TheNewestWholeOneIsFound) {
