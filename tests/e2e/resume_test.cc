@@ -16,9 +16,10 @@ namespace fs = std::filesystem;
 // Error feedback and binary weights, some seconds long.
 class ResumedJob : public EndToEnd {
  protected:
-  ResumedJob() {
+  ResumedJob() { WriteJob("cluster.mode=bsp"); }
+  void WriteJob(const std::string& mode) const {
     WriteText(directory_ / "long.yaml",
-              Terse({"train", "job.yaml", "--print-job", "--set",
+              Terse({"train", "job.yaml", "--print-job", "--set", mode, "--set",
                      "train={steps: 1500, batch_size: 50, "
                      "evaluate_every_epochs: 0}",
                      "--set",
@@ -79,6 +80,61 @@ TEST_F(ResumedJob, AKilledRoleIsStartedAgain) {
   EXPECT_THAT(result.err, AllOf(HasSubstr("was killed by SIGKILL"),
                                 HasSubstr("goes on from its last checkpoint")));
   EXPECT_EQ(Weights(directory_ / "run/report.json"), expected);
+}
+
+// Workers with clocks of their own.
+class ResumedClocks : public ResumedJob {
+ protected:
+  void ExpectWhole(const std::string& run) const {
+    const auto report =
+        nlohmann::json::parse(ReadText(directory_ / run / "report.json"));
+    EXPECT_EQ(report.at("steps"), 1500);
+    EXPECT_GT(report.at("first_step"), 0);
+    EXPECT_GT(report.at("test_accuracy"), 0.3);  // Guessing has 0.1.
+  }
+
+  void ExpectToOutliveKilledRoles(const std::string& mode) {
+    WriteJob(mode);
+    const auto command = Start({"--servers", "2"});
+    for (const std::string role : {"--rank 1", "--shard 1"}) {
+      const auto found = ProcessesWith(mark_, role);
+      if (found.empty()) continue;  // Between two starts.
+      kill(found[0], SIGKILL);
+      usleep(1'500'000);
+    }
+    const CommandResult result = command->Wait();
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(result.err,
+                AllOf(HasSubstr("was killed by SIGKILL"),
+                      HasSubstr("goes on from its last checkpoint")));
+    ExpectWhole("run");
+  }
+
+  void ExpectToGoOnAfterASignal(const std::string& mode) {
+    WriteJob(mode);
+    const auto command = Start({"--servers", "2"});
+    command->Signal(SIGTERM);
+    const CommandResult stopped = command->Wait();
+    EXPECT_EQ(stopped.exit_code, 143) << stopped.err;
+    EXPECT_THAT(stopped.err, HasSubstr("it can go on from step "));
+    const CommandResult resumed =
+        Terse({"train", "long.yaml", "--run-dir", "second", "--resume", "run"});
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+    ExpectWhole("second");
+  }
+};
+
+TEST_F(ResumedClocks, SspOutlivesKilledRoles) {
+  ExpectToOutliveKilledRoles("cluster.mode=ssp");
+}
+TEST_F(ResumedClocks, AsyncOutlivesKilledRoles) {
+  ExpectToOutliveKilledRoles("cluster.mode=async");
+}
+TEST_F(ResumedClocks, SspGoesOnAfterASignal) {
+  ExpectToGoOnAfterASignal("cluster.mode=ssp");
+}
+TEST_F(ResumedClocks, AsyncGoesOnAfterASignal) {
+  ExpectToGoOnAfterASignal("cluster.mode=async");
 }
 
 uint64_t LastStep(const fs::path& events) {
