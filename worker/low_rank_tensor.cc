@@ -26,16 +26,12 @@ void LowRankTensor::SetRight(std::span<const float> right) {
 
 std::span<const float> LowRankTensor::Start(uint64_t step,
                                             std::span<const float> gradient) {
-  std::span<float> matrix = own_matrix_;
   if (residual_.empty()) {
     std::copy(gradient.begin(), gradient.end(), own_matrix_.begin());
+    MultiplyRight(shape_, {}, 0, own_matrix_, right_, left_);
   } else {
-    matrix = residual_;
-    for (size_t i = 0; i < matrix.size(); ++i) {
-      matrix[i] = residual_decay_ * matrix[i] + gradient[i];
-    }
+    MultiplyRight(shape_, gradient, residual_decay_, residual_, right_, left_);
   }
-  MultiplyRight(shape_, matrix, right_, left_);
   waiting_ = step;
   return left_;
 }
@@ -63,10 +59,12 @@ absl::StatusOr<std::span<const float>> LowRankTensor::Finish(
   const std::span<float> matrix =
       residual_.empty() ? std::span<float>(own_matrix_) : residual_;
   MultiplyLeft(shape_, matrix, basis_, own_right_);
-  if (!residual_.empty()) {
-    SubtractFactors(shape_, basis_, own_right_, residual_);
-  }
   return own_right_;
+}
+
+void LowRankTensor::Settle() {
+  if (residual_.empty()) return;
+  SubtractFactors(shape_, basis_, own_right_, residual_);
 }
 
 }  // namespace terse

@@ -30,11 +30,15 @@ class LowRankTensor {
   std::span<const float> Start(uint64_t step, std::span<const float> gradient);
 
   // Second exchange: takes the basis, float32, and returns the right factor to
-  // send; what both leave of the gradient is the residual.
+  // send.
   // Errors: InvalidArgument (a basis that is not waited for, or not finite),
   // DataLoss (length); nothing was changed.
   absl::StatusOr<std::span<const float>> Finish(
       uint64_t step, std::span<const std::byte> basis);
+
+  // What basis and right factor leave of the gradient becomes the residual: a
+  // pass that nobody waits for. Once after each Finish that went well.
+  void Settle();
 
   // The last basis; empty before the first.
   std::span<const float> basis() const { return basis_; }

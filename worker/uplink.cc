@@ -204,8 +204,10 @@ absl::Status Uplink::PushFactor(uint64_t step, uint32_t block,
   }
   TERSE_ASSIGN_OR_RETURN(const std::span<const float> right,
                          low_rank_[tensor]->Finish(step, basis));
+  TERSE_RETURN_IF_ERROR(SendFactor(wire::FACTOR, step, tensor, right));
+  low_rank_[tensor]->Settle();
   if (plan_.tensors[tensor].error_feedback) MeasureResidual(step, tensor);
-  return SendFactor(wire::FACTOR, step, tensor, right);
+  return absl::OkStatus();
 }
 
 absl::Status Uplink::SendFactor(wire::FrameKind kind, uint64_t step,

@@ -7,38 +7,13 @@
 
 #include "common/base/random.h"
 #include "common/base/status.h"
+#include "common/kernels/low_rank_kernels.h"
 
 namespace terse {
 namespace {
 
-// A constant number of lanes lets -O2 use vectors without changing the order.
-constexpr size_t kLanes = 16;
-
 // What is left of a run, relative to what it was, is rounding below this.
 constexpr double kDependent = 1e-6;
-
-float Dot(const float* a, const float* b, size_t count) {
-  float lanes[kLanes] = {};
-  size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (size_t l = 0; l < kLanes; ++l) lanes[l] += a[i + l] * b[i + l];
-  }
-  for (size_t l = 0; i < count; ++i, ++l) lanes[l] += a[i] * b[i];
-  for (size_t half = kLanes / 2; half > 0; half /= 2) {
-    for (size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
-  }
-  return lanes[0];
-}
-
-// to += factor * from.
-void AddMultiple(float factor, const float* __restrict from, size_t count,
-                 float* __restrict to) {
-  size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (size_t l = 0; l < kLanes; ++l) to[i + l] += factor * from[i + l];
-  }
-  for (; i < count; ++i) to[i] += factor * from[i];
-}
 
 double DotInDouble(const std::vector<double>& a, const std::vector<double>& b) {
   double sum = 0;
@@ -46,64 +21,47 @@ double DotInDouble(const std::vector<double>& a, const std::vector<double>& b) {
   return sum;
 }
 
-// Row `row` of left right^T.
-void ProductRow(const LowRank& shape, std::span<const float> left,
-                std::span<const float> right, size_t row, float* to) {
-  std::fill_n(to, shape.columns, 0.0f);
-  for (size_t k = 0; k < shape.rank; ++k) {
-    AddMultiple(left[k * shape.rows + row], right.data() + k * shape.columns,
-                shape.columns, to);
-  }
+LowRankSize SizeOf(const LowRank& shape) {
+  return {shape.rows, shape.columns, shape.rank};
+}
+
+void CheckSizes(const LowRank& shape, std::span<const float> matrix,
+                std::span<const float> left, std::span<const float> right) {
+  TERSE_CHECK(matrix.size() == shape.rows * shape.columns &&
+              left.size() == shape.left_elements() &&
+              right.size() == shape.right_elements());
 }
 
 }  // namespace
 
-void MultiplyRight(const LowRank& shape, std::span<const float> matrix,
+void MultiplyRight(const LowRank& shape, std::span<const float> gradient,
+                   float decay, std::span<float> matrix,
                    std::span<const float> right, std::span<float> left) {
-  TERSE_CHECK(matrix.size() == shape.rows * shape.columns &&
-              right.size() == shape.right_elements() &&
-              left.size() == shape.left_elements());
-  for (size_t row = 0; row < shape.rows; ++row) {
-    for (size_t k = 0; k < shape.rank; ++k) {
-      left[k * shape.rows + row] =
-          Dot(matrix.data() + row * shape.columns,
-              right.data() + k * shape.columns, shape.columns);
-    }
-  }
+  CheckSizes(shape, matrix, left, right);
+  TERSE_CHECK(gradient.empty() || gradient.size() == matrix.size());
+  LowRankMultiplyRight(SizeOf(shape),
+                       gradient.empty() ? nullptr : gradient.data(), decay,
+                       matrix.data(), right.data(), left.data());
 }
 
 void MultiplyLeft(const LowRank& shape, std::span<const float> matrix,
                   std::span<const float> left, std::span<float> right) {
-  TERSE_CHECK(matrix.size() == shape.rows * shape.columns &&
-              left.size() == shape.left_elements() &&
-              right.size() == shape.right_elements());
-  std::fill(right.begin(), right.end(), 0.0f);
-  for (size_t row = 0; row < shape.rows; ++row) {
-    for (size_t k = 0; k < shape.rank; ++k) {
-      AddMultiple(left[k * shape.rows + row],
-                  matrix.data() + row * shape.columns, shape.columns,
-                  right.data() + k * shape.columns);
-    }
-  }
+  CheckSizes(shape, matrix, left, right);
+  LowRankMultiplyLeft(SizeOf(shape), matrix.data(), left.data(), right.data());
 }
 
 void MultiplyFactors(const LowRank& shape, std::span<const float> left,
                      std::span<const float> right, std::span<float> matrix) {
-  TERSE_CHECK(matrix.size() == shape.rows * shape.columns);
-  for (size_t row = 0; row < shape.rows; ++row) {
-    ProductRow(shape, left, right, row, matrix.data() + row * shape.columns);
-  }
+  CheckSizes(shape, matrix, left, right);
+  LowRankMultiplyFactors(SizeOf(shape), left.data(), right.data(),
+                         matrix.data());
 }
 
 void SubtractFactors(const LowRank& shape, std::span<const float> left,
                      std::span<const float> right, std::span<float> matrix) {
-  TERSE_CHECK(matrix.size() == shape.rows * shape.columns);
-  std::vector<float> product(shape.columns);
-  for (size_t row = 0; row < shape.rows; ++row) {
-    ProductRow(shape, left, right, row, product.data());
-    AddMultiple(-1, product.data(), shape.columns,
-                matrix.data() + row * shape.columns);
-  }
+  CheckSizes(shape, matrix, left, right);
+  LowRankSubtractFactors(SizeOf(shape), left.data(), right.data(),
+                         matrix.data());
 }
 
 void Orthonormalize(const LowRank& shape, std::span<float> left) {

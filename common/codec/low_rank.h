@@ -1,8 +1,8 @@
 // PowerSGD (Vogels et al. 2019, 1905.13727): a matrix M of rows x columns is
 // approximated by P Q^T of rank r, one power iteration a step. All workers hold
 // the same Q; the mean of their M Q is made orthonormal (P, the basis); the
-// mean of their M^T P is the new Q, from which the next step starts. Plain C++
-// with sums in a fixed order: the same bits everywhere.
+// mean of their M^T P is the new Q, from which the next step starts. Sums are
+// taken in a fixed order: the same bits everywhere.
 #ifndef TERSE_COMMON_CODEC_LOW_RANK_H_
 #define TERSE_COMMON_CODEC_LOW_RANK_H_
 
@@ -24,8 +24,9 @@ struct LowRank {
   size_t right_elements() const { return columns * rank; }
 };
 
-// left = M right.
-void MultiplyRight(const LowRank& shape, std::span<const float> matrix,
+// left = M right. With a `gradient`, M becomes decay * M + gradient first.
+void MultiplyRight(const LowRank& shape, std::span<const float> gradient,
+                   float decay, std::span<float> matrix,
                    std::span<const float> right, std::span<float> left);
 
 // right = M^T left.

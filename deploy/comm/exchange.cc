@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "common/base/limits.h"
-#include "common/base/random.h"
 #include "common/base/status.h"
-#include "common/codec/factory.h"
 
 namespace terse {
 namespace {
@@ -39,103 +37,9 @@ uint32_t LastIteration(const CommCase& test) {
   return test.warmup_iterations + test.iterations - 1;
 }
 
-// Whose input a server encodes for pulls.
-constexpr uint32_t kServerInput = ~0u;
-
 double Microseconds(absl::Duration duration) {
   return absl::ToDoubleMicroseconds(duration);
 }
-
-// What all processes of a case compute with.
-class CommMath {
- public:
-  static absl::StatusOr<CommMath> Make(const CommCase& test, uint32_t workers) {
-    TERSE_ASSIGN_OR_RETURN(auto codec, MakeCodec(test.codec));
-    return CommMath(test, workers, std::move(codec));
-  }
-
-  const std::vector<CommBlock>& blocks() const { return blocks_; }
-  const Codec& codec() const { return *codec_; }
-
-  absl::StatusOr<Buffer> Encode(uint32_t worker, uint64_t step, uint32_t block,
-                                std::span<const float> values) const {
-    Buffer payload = Buffer::Allocate(codec_->MaxEncodedBytes(values.size()));
-    TERSE_ASSIGN_OR_RETURN(
-        const size_t bytes,
-        codec_->Encode(values,
-                       {.key = DrawKey(Draw::kEncode, {1, step, worker, block}),
-                        .first_index = blocks_[block].first_index},
-                       payload.mutable_bytes()));
-    payload.Truncate(bytes);
-    return payload;
-  }
-
-  // What comes down of pushed gradients whose mean is `mean`.
-  Buffer EncodeDown(uint32_t block, std::span<const Contribution> parts,
-                    std::span<const float> mean) const {
-    if (plain_) return Buffer::CopyOf(std::as_bytes(mean));
-    Buffer sum = EncodeMean(Context(block), parts, mean);
-    FinishSum(1, 0, sum);
-    return sum;
-  }
-
-  absl::Status DecodeDown(uint32_t block, const Buffer& payload,
-                          std::span<float> target) const {
-    if (pull_) {
-      TERSE_RETURN_IF_ERROR(codec_->Validate(payload.bytes(), target.size()));
-      std::fill(target.begin(), target.end(), 0.0f);
-      codec_->DecodeAdd(payload.bytes(), 1, target);
-      return absl::OkStatus();
-    }
-    if (plain_) {
-      if (payload.size() != target.size_bytes()) {
-        return absl::DataLossError("a block has another length");
-      }
-      std::memcpy(target.data(), payload.bytes().data(), payload.size());
-      return absl::OkStatus();
-    }
-    TERSE_RETURN_IF_ERROR(ValidateSum(Context(block), 0, payload.bytes()));
-    DecodeSum(Context(block), payload.bytes(), target);
-    return absl::OkStatus();
-  }
-
-  // What a block of `step` must come to.
-  absl::StatusOr<std::vector<float>> Expected(uint64_t step,
-                                              uint32_t block) const {
-    const CommBlock& spec = blocks_[block];
-    std::vector<float> values(spec.count), result(spec.count);
-    std::vector<Contribution> parts;
-    for (uint32_t w = 0; w < (pull_ ? 1 : workers_); ++w) {
-      const uint32_t source = pull_ ? kServerInput : w;
-      FillCommInput(source, spec.first_index, values);
-      TERSE_ASSIGN_OR_RETURN(Buffer payload,
-                             Encode(source, pull_ ? 0 : step, block, values));
-      parts.push_back({std::move(payload), pull_ ? 1.0 : 1.0 / workers_});
-    }
-    AddContributions(*codec_, parts, result);
-    return result;
-  }
-
-  uint32_t workers() const { return workers_; }
-
- private:
-  CommMath(const CommCase& test, uint32_t workers, std::unique_ptr<Codec> codec)
-      : workers_(workers),
-        plain_(test.codec.kind() == GradientCodec::NONE),
-        pull_(test.pattern == CommPattern::kPull),
-        codec_(std::move(codec)),
-        blocks_(CommBlocks(test)) {}
-
-  SumContext Context(uint32_t block) const {
-    return {*codec_, nullptr, workers_, blocks_[block].count};
-  }
-
-  uint32_t workers_;
-  bool plain_;
-  bool pull_;
-  std::unique_ptr<Codec> codec_;
-  std::vector<CommBlock> blocks_;
-};
 
 uint64_t CountDifferent(std::span<const float> a, std::span<const float> b) {
   uint64_t different = 0;
@@ -301,29 +205,29 @@ class CommWorker {
     for (uint32_t b = 0; b < math_->blocks().size(); ++b) {
       FillCommInput(rank_, math_->blocks()[b].first_index, Of(values_, b));
     }
-    CommTimes times;
-    LinkCounters before;
-    for (uint32_t i = 0; i <= LastIteration(test); ++i) {
-      if (i == test.warmup_iterations) {
-        times = {};
-        before = link_.Counters();
-      }
-      TERSE_RETURN_IF_ERROR(Iterate(test, StepOf(index, i), times));
-    }
+    BeginTiming();
+    TERSE_RETURN_IF_ERROR(Iterate(test, index, 0, test.warmup_iterations));
+    BeginTiming();
+    TERSE_RETURN_IF_ERROR(
+        Iterate(test, index, test.warmup_iterations, test.iterations));
     const LinkCounters after = link_.Counters();
-    times.bytes_sent = after.bytes_sent - before.bytes_sent;
-    times.bytes_received = after.bytes_received - before.bytes_received;
-    for (double* sum : {&times.encode_us, &times.decode_us, &times.server_us}) {
+    times_.bytes_sent = after.bytes_sent - before_.bytes_sent;
+    times_.bytes_received = after.bytes_received - before_.bytes_received;
+    times_.server_us = static_cast<double>(*std::max_element(
+                           server_ns_.begin(), server_ns_.end())) *
+                       1e-3;
+    for (double* sum :
+         {&times_.encode_us, &times_.decode_us, &times_.server_us}) {
       *sum /= test.iterations;
     }
     if (test.check && test.pattern != CommPattern::kPush) {
       const uint64_t step = StepOf(index, LastIteration(test));
       for (uint32_t b = 0; b < math_->blocks().size(); ++b) {
         TERSE_ASSIGN_OR_RETURN(const auto expected, math_->Expected(step, b));
-        times.wrong += CountDifferent(Of(result_, b), expected);
+        times_.wrong += CountDifferent(Of(result_, b), expected);
       }
     }
-    return times;
+    return std::move(times_);
   }
 
  private:
@@ -332,66 +236,96 @@ class CommWorker {
                                   math_->blocks()[block].count);
   }
 
-  absl::Status Iterate(const CommCase& test, uint64_t step, CommTimes& times) {
-    const size_t blocks = math_->blocks().size();
-    const size_t servers = std::min(blocks, servers_.size());
-    const absl::Time begin = absl::Now();
-    if (test.pattern == CommPattern::kPull) {
-      for (size_t s = 0; s < servers; ++s) {
-        TERSE_RETURN_IF_ERROR(
-            link_.Send(servers_[s], MakeFrame(kPull, step, 0, {})));
-      }
-    } else {
-      for (uint32_t b = 0; b < blocks; ++b) {
-        const absl::Time start = absl::Now();
-        TERSE_ASSIGN_OR_RETURN(Buffer payload,
-                               math_->Encode(rank_, step, b, Of(values_, b)));
-        Frame frame = MakeFrame(kPush, step, b, std::move(payload));
-        times.encode_us += Microseconds(absl::Now() - start);
-        TERSE_RETURN_IF_ERROR(
-            link_.Send(servers_[b % servers_.size()], std::move(frame)));
-      }
+  // What was before is warming up.
+  void BeginTiming() {
+    times_ = {};
+    server_ns_.assign(servers_.size(), 0);
+    before_ = link_.Counters();
+  }
+
+  absl::Status Iterate(const CommCase& test, size_t index, uint32_t first,
+                       uint32_t count) {
+    if (test.continuous && count > 0)
+      return Exchange(test, index, first, count);
+    for (uint32_t i = first; i < first + count; ++i) {
+      TERSE_RETURN_IF_ERROR(Exchange(test, index, i, 1));
     }
-    size_t missing = test.pattern == CommPattern::kPush ? 0 : blocks;
-    size_t undone = servers;
-    uint64_t server_ns = 0;
-    while (missing + undone > 0) {
-      TERSE_ASSIGN_OR_RETURN(const Frame frame, NextFrame(step));
-      if (frame.type == kDone) {
-        Done done;
-        if (frame.payload.size() != sizeof(done)) {
-          return absl::DataLossError("a server's word has another length");
-        }
-        std::memcpy(&done, frame.payload.bytes().data(), sizeof(done));
-        server_ns = std::max(server_ns, done.server_ns);
-        times.wrong += done.wrong;
-        --undone;
-        continue;
-      }
-      if (frame.block >= blocks || missing == 0) {
-        return absl::InvalidArgumentError("a block that was not asked for");
-      }
-      const absl::Time start = absl::Now();
-      TERSE_RETURN_IF_ERROR(math_->DecodeDown(frame.block, frame.payload,
-                                              Of(result_, frame.block)));
-      times.decode_us += Microseconds(absl::Now() - start);
-      --missing;
-    }
-    times.server_us += static_cast<double>(server_ns) * 1e-3;
-    times.total_us.push_back(Microseconds(absl::Now() - begin));
     return absl::OkStatus();
   }
 
-  absl::StatusOr<Frame> NextFrame(uint64_t step) {
+  // `count` iterations from `first` on, of each block on its own.
+  absl::Status Exchange(const CommCase& test, size_t index, uint32_t first,
+                        uint32_t count) {
+    const size_t blocks = math_->blocks().size();
+    const size_t servers = std::min(blocks, servers_.size());
+    absl::Time begin = absl::Now();
+    next_.assign(blocks, first);
+    if (test.pattern == CommPattern::kPull) {
+      for (size_t s = 0; s < servers; ++s) {
+        TERSE_RETURN_IF_ERROR(link_.Send(
+            servers_[s], MakeFrame(kPull, StepOf(index, first), 0, {})));
+      }
+    } else {
+      for (uint32_t b = 0; b < blocks; ++b) {
+        TERSE_RETURN_IF_ERROR(Push(StepOf(index, first), b));
+      }
+    }
+    // What an iteration brings: blocks, and a word of each server.
+    const size_t frames =
+        servers + (test.pattern == CommPattern::kPush ? 0 : blocks);
+    for (size_t left = frames * count; left > 0;) {
+      TERSE_ASSIGN_OR_RETURN(const Frame frame, NextFrame());
+      if (frame.type == kDone) {
+        TERSE_RETURN_IF_ERROR(OnDone(frame));
+      } else {
+        if (frame.type != kData || frame.block >= blocks ||
+            frame.step != StepOf(index, next_[frame.block])) {
+          return absl::InvalidArgumentError("a block that was not asked for");
+        }
+        const absl::Time start = absl::Now();
+        TERSE_RETURN_IF_ERROR(math_->DecodeDown(frame.block, frame.payload,
+                                                Of(result_, frame.block)));
+        times_.decode_us += Microseconds(absl::Now() - start);
+        if (++next_[frame.block] < first + count) {
+          TERSE_RETURN_IF_ERROR(
+              Push(StepOf(index, next_[frame.block]), frame.block));
+        }
+      }
+      if (--left % frames > 0) continue;
+      const absl::Time now = absl::Now();
+      times_.total_us.push_back(Microseconds(now - begin));
+      begin = now;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Push(uint64_t step, uint32_t block) {
+    const absl::Time start = absl::Now();
+    TERSE_ASSIGN_OR_RETURN(
+        Buffer payload, math_->Encode(rank_, step, block, Of(values_, block)));
+    Frame frame = MakeFrame(kPush, step, block, std::move(payload));
+    times_.encode_us += Microseconds(absl::Now() - start);
+    return link_.Send(servers_[block % servers_.size()], std::move(frame));
+  }
+
+  absl::Status OnDone(const Frame& frame) {
+    Done done;
+    if (frame.payload.size() != sizeof(done) ||
+        frame.block >= servers_.size()) {
+      return absl::DataLossError("a server's word makes no sense");
+    }
+    std::memcpy(&done, frame.payload.bytes().data(), sizeof(done));
+    server_ns_[frame.block] += done.server_ns;
+    times_.wrong += done.wrong;
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Frame> NextFrame() {
     auto event = inbox_.Pop(absl::Now() + kPatience);
     if (!event) return absl::DeadlineExceededError("the servers are silent");
     if (!event->frame) {
       return absl::UnavailableError(absl::StrCat(
           "a server was lost: ", std::string(event->reason.message())));
-    }
-    if (event->frame->step != step ||
-        (event->frame->type != kData && event->frame->type != kDone)) {
-      return absl::InvalidArgumentError("a frame of another step");
     }
     return *std::move(event->frame);
   }
@@ -405,29 +339,14 @@ class CommWorker {
   std::vector<size_t> offsets_;  // By block, into:
   std::vector<float> values_;
   std::vector<float> result_;
+  std::vector<uint32_t> next_;  // By block: the iteration that comes down next.
+
+  CommTimes times_;
+  std::vector<uint64_t> server_ns_;  // By server.
+  LinkCounters before_;
 };
 
 }  // namespace
-
-std::vector<CommBlock> CommBlocks(const CommCase& test) {
-  std::vector<CommBlock> blocks;
-  for (uint32_t t = 0; t < test.tensors; ++t) {
-    for (uint64_t first = 0; first < test.elements;
-         first += kBlockElementsMax) {
-      blocks.push_back({first, static_cast<uint32_t>(std::min<uint64_t>(
-                                   kBlockElementsMax, test.elements - first))});
-    }
-  }
-  return blocks;
-}
-
-void FillCommInput(uint32_t worker, uint64_t first, std::span<float> values) {
-  const uint64_t key = DrawKey(Draw::kSimulate, {worker});
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] =
-        0.01f * (RandomUnit(key, static_cast<uint32_t>(first + i)) - 0.5f);
-  }
-}
 
 absl::Status ServeComm(const std::vector<CommCase>& cases, uint32_t servers,
                        uint32_t index, uint32_t workers, Link& link,

@@ -29,6 +29,7 @@ struct Flags {
   uint32_t step_factor = 4;
   uint32_t aggregate = 1;
   uint32_t iterations = 20, warmup_iterations = 5;
+  bool continuous = false;
   bool check = true;
   std::string pattern = "pushpull", transport = "grpc";
   std::vector<std::string> codecs;
@@ -89,6 +90,12 @@ class Bench {
     if (min < sizeof(float) || min > max) {
       return BadFlag("-b must be 4 bytes at least, and -e not below it");
     }
+    if (flags_.continuous && flags_.pattern != "pushpull" &&
+        flags_.pattern != "allreduce") {
+      return BadFlag(
+          "--continuous needs what comes down to begin again: --pattern "
+          "pushpull or allreduce");
+    }
     if (flags_.codecs.empty()) flags_.codecs = {"none"};
     for (const std::string& name : flags_.codecs) {
       absl::StatusOr<GradientCodec> codec = ParseCodec(name);
@@ -101,6 +108,7 @@ class Bench {
         test.tensors = flags_.aggregate;
         test.iterations = flags_.iterations;
         test.warmup_iterations = flags_.warmup_iterations;
+        test.continuous = flags_.continuous;
         test.check = flags_.check;
         cases_.push_back(test);
         names_.push_back(name);
@@ -249,6 +257,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("-w,--warmup_iters", flags.warmup_iterations, "Before these")
       ->check(CLI::Range(0u, 1000000u))
       ->capture_default_str();
+  app.add_flag("--continuous", flags.continuous,
+               "A block begins its next iteration when it has come down, not "
+               "when all have: throughput, where steps show latency too");
   app.add_option("-c,--check", flags.check,
                  "Compares the last results bit by bit")
       ->capture_default_str();

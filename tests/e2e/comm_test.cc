@@ -39,6 +39,32 @@ TEST_F(EndToEnd, BenchCommChecksEveryBitItExchanges) {
       AllOf(HasSubstr("<svg"), HasSubstr("topk:ratio=0.1, unix allreduce")));
 }
 
+TEST_F(EndToEnd, BenchCommKeepsEachBlockUnderWay) {
+  const std::vector<std::string> command = {
+      "bench",        "comm",
+      "-b",           "64K",
+      "-e",           "64K",
+      "-m",           "5",
+      "-n",           "7",
+      "-w",           "2",
+      "--servers",    "3",
+      "--codec",      "none",
+      "--codec",      "terngrad:scale=shared",
+      "--continuous", "--json",
+      "rows.json"};
+  const CommandResult result = Terse(command);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto rows = nlohmann::json::parse(ReadText(directory_ / "rows.json"));
+  ASSERT_EQ(rows["results"].size(), 2);
+  for (const nlohmann::json& row : rows["results"]) {
+    EXPECT_EQ(row["nwrong"], 0);
+    EXPECT_GT(row["time_us"]["p50"], 0);
+  }
+  std::vector<std::string> push = command;
+  push.insert(push.end(), {"--pattern", "push"});
+  EXPECT_EQ(Terse(push).exit_code, 2);
+}
+
 TEST_F(EndToEnd, BenchCommEmulatesAWire) {
   const CommandResult result =
       Terse({"bench", "comm", "-b", "1M", "-e", "1M", "-n", "2", "-w", "0",

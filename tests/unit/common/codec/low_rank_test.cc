@@ -24,10 +24,10 @@ double At(const LowRank& s, const std::vector<float>& matrix, size_t i,
 TEST(LowRankTest, ProductsAreThoseOfTheFormula) {
   for (const LowRank& s : {LowRank{7, 5, 2}, LowRank{33, 100, 3},
                            LowRank{1, 1, 1}, LowRank{16, 16, 4}}) {
-    const auto matrix = Random(s.rows * s.columns, 1);
+    auto matrix = Random(s.rows * s.columns, 1);
     const auto right = Random(s.right_elements(), 2);
     std::vector<float> left(s.left_elements());
-    MultiplyRight(s, matrix, right, left);
+    MultiplyRight(s, {}, 0, matrix, right, left);
     for (size_t k = 0; k < s.rank; ++k) {
       for (size_t i = 0; i < s.rows; ++i) {
         double sum = 0;
@@ -113,7 +113,7 @@ TEST(LowRankTest, AMatrixOfTheRankIsExactAfterTwoSteps) {
   std::vector<float> left(s.left_elements()), right(s.right_elements());
   WarmStart(s, 7, right);
   for (int step = 0; step < 2; ++step) {
-    MultiplyRight(s, matrix, right, left);
+    MultiplyRight(s, {}, 0, matrix, right, left);
     Orthonormalize(s, left);
     MultiplyLeft(s, matrix, left, right);
   }

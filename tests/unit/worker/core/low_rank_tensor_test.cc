@@ -39,6 +39,7 @@ TEST(LowRankTensorTest, WhatIsSentAndTheResidualAddUpToTheGradients) {
     const auto own =
         tensor.Finish(step, std::as_bytes(std::span<const float>(basis)));
     ASSERT_TRUE(own.ok()) << own.status();
+    tensor.Settle();
     right.assign(own->begin(), own->end());
     std::vector<float> product(kCount);
     MultiplyFactors(kShape, basis, right, product);
