@@ -21,7 +21,8 @@ constexpr uint32_t kRoundTrips = 3;
 constexpr absl::Duration kStreamTime = absl::Milliseconds(60);
 constexpr uint32_t kStreamProbesMax = 128;
 
-StepWork WorkOf(const wire::MeasuredWork& work) {
+StepWork WorkOf(const wire::MeasuredWork& work,
+                const std::vector<double>& shares) {
   return {.encode_ms = work.encode_ms(),
           .add_ms = work.add_ms(),
           .close_ms = work.close_ms(),
@@ -29,14 +30,16 @@ StepWork WorkOf(const wire::MeasuredWork& work) {
           .bytes_up = work.bytes_up(),
           .bytes_down = work.bytes_down(),
           .blocks = std::max(1u, work.blocks()),
-          .two_exchanges = work.two_exchanges()};
+          .two_exchanges = work.two_exchanges(),
+          .shares = shares};
 }
 
 }  // namespace
 
-CodecChooser::CodecChooser(const Job& job, std::shared_ptr<CodecRates> rates,
-                           Output output)
+CodecChooser::CodecChooser(const Job& job, std::vector<double> shares,
+                           std::shared_ptr<CodecRates> rates, Output output)
     : job_(job),
+      shares_(std::move(shares)),
       candidates_(Candidates(job)),
       rates_(std::move(rates)),
       output_(std::move(output)),
@@ -79,7 +82,7 @@ absl::Status CodecChooser::OnMeasured(absl::Time now, uint32_t worker,
     return absl::InvalidArgumentError("a measurement nobody asked for");
   }
   for (const wire::MeasuredWork& work : measured.work()) {
-    rates_->work.push_back(WorkOf(work));
+    rates_->work.push_back(WorkOf(work, shares_));
   }
   if (measured.backward_ms() > 0) {
     rates_->compute = {.forward_ms = measured.forward_ms(),

@@ -42,9 +42,10 @@ class CodecChooser {
     std::function<void(size_t candidate)> chosen;
   };
 
-  // `job` must outlive this. `rates`: what an earlier part of the job knows.
-  CodecChooser(const Job& job, std::shared_ptr<CodecRates> rates,
-               Output output);
+  // `job` must outlive this. `shares`: StepWork's, of the job's model; `rates`:
+  // what an earlier part of the job knows.
+  CodecChooser(const Job& job, std::vector<double> shares,
+               std::shared_ptr<CodecRates> rates, Output output);
 
   // What worker `worker` has told of its machine.
   void OnReady(uint32_t worker, const wire::Ready& ready);
@@ -79,6 +80,7 @@ class CodecChooser {
   void FinishStream(absl::Time now);
 
   const Job& job_;
+  const std::vector<double> shares_;
   const std::vector<GradientCodec> candidates_;
   const std::shared_ptr<CodecRates> rates_;
   const Output output_;

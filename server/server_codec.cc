@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/cost/candidates.h"
+#include "common/cost/traffic.h"
 #include "common/wire/messages.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
@@ -53,7 +54,7 @@ absl::Status Server::PrepareCodecChooser() {
   if (!options_.rates) options_.rates = std::make_shared<CodecRates>();
   codec_checked_ = clock_.Now();
   codec_chooser_ = std::make_unique<CodecChooser>(
-      *job_, options_.rates,
+      *job_, TensorShares(*plan_), options_.rates,
       CodecChooser::Output{
           .send =
               [this](uint32_t worker, Frame frame) {

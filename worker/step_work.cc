@@ -295,7 +295,8 @@ absl::StatusOr<StepWork> MeasureStepWork(const Job& job) {
   StepWork work = {.encode_ms = std::min(one.encode, many.encode),
                    .decode_ms = std::min(one.decode, many.decode),
                    .bytes_up = traffic.bytes_up(),
-                   .bytes_down = traffic.bytes_down()};
+                   .bytes_down = traffic.bytes_down(),
+                   .shares = TensorShares(plan)};
   work.add_ms = std::max(0.0, (many.server - one.server) / (kManyWorkers - 1));
   work.close_ms = std::max(0.0, one.server - work.add_ms);
   work.blocks = 0;

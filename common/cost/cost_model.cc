@@ -32,6 +32,22 @@ HostBytes BusiestHost(const StepWork& work, const Layout& layout) {
           .received = down * (1 - here) + up * here * others};
 }
 
+// When all gradients have left, in ms after the forward pass. Backward takes
+// the tensors from the last to the first, for their shares of its time; a
+// tensor's gradient is there in the middle of it, before that of what lies
+// below.
+double GradientsSent(const StepWork& work, double backward_ms, double link_ms) {
+  if (work.shares.empty()) return link_ms;
+  double begun = 0, sent = 0;
+  for (auto share = work.shares.rbegin(); share != work.shares.rend();
+       ++share) {
+    sent =
+        std::max(sent, (begun + *share / 2) * backward_ms) + *share * link_ms;
+    begun += *share;
+  }
+  return sent;
+}
+
 // Processor time of the busiest host's processes.
 double HostWork(const StepWork& work, double compute_ms, const Machine& machine,
                 const Layout& layout) {
@@ -62,7 +78,8 @@ StepCost PredictStep(const StepWork& work, const ComputeTime& compute,
   const HostBytes host = BusiestHost(work, layout);
   const double link_ms =
       std::max(host.sent, host.received) * 8e-6 / machine.link_gbit;
-  cost.wire_ms = compute.forward_ms + link_ms;
+  cost.wire_ms =
+      compute.forward_ms + GradientsSent(work, compute.backward_ms, link_ms);
   const double server_ms =
       (layout.workers * (work.add_ms + wire_work_ms) + work.close_ms) /
       layout.servers;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace terse {
 
@@ -23,6 +24,9 @@ struct StepWork {
   uint32_t blocks = 1;
   // A second exchange a step (PowerSGD).
   bool two_exchanges = false;
+  // Each tensor's share of the bytes, in the model's order; see GradientsSent.
+  // Empty: so many tensors that gradients leave evenly.
+  std::vector<double> shares = {};
 };
 
 // Forward and backward of a worker's mini-batch.

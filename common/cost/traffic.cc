@@ -84,6 +84,19 @@ Traffic PlanTraffic(const Plan& plan) {
   return sum;
 }
 
+std::vector<double> TensorShares(const Plan& plan) {
+  std::vector<double> shares;
+  double sum = 0;
+  for (uint32_t t = 0; t < plan.model.tensors.size(); ++t) {
+    shares.push_back(plan.IsBuffer(t) ? 0.0
+                                      : static_cast<double>(ElementCount(
+                                            plan.model.tensors[t].shape)));
+    sum += shares.back();
+  }
+  for (double& share : shares) share /= sum;
+  return shares;
+}
+
 uint64_t StepReportBytes(const Job& job) {
   // Numbers of the usual lengths: a step of 0.1 s, a gigabyte so far.
   constexpr uint64_t kPartNs = 20'000'000;

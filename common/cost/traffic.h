@@ -3,6 +3,7 @@
 #define TERSE_COMMON_COST_TRAFFIC_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "common/plan/plan.h"
 #include "proto/job.pb.h"
@@ -26,6 +27,10 @@ struct Traffic {
 Traffic BlockTraffic(const Plan& plan, uint32_t block);
 Traffic TensorTraffic(const Plan& plan, uint32_t tensor);
 Traffic PlanTraffic(const Plan& plan);
+
+// What part of the elements each tensor has, in the model's order; buffers have
+// none.
+std::vector<double> TensorShares(const Plan& plan);
 
 // What a worker tells each server with a step, frame header included.
 uint64_t StepReportBytes(const Job& job);

@@ -16,7 +16,8 @@
 
 namespace terse {
 
-enum class CommPattern { kPush, kPull, kPushPull };
+// kAllReduce: a push-pull with a server in every worker's process.
+enum class CommPattern { kPush, kPull, kPushPull, kAllReduce };
 
 // One row of the table, known to all processes.
 struct CommCase {

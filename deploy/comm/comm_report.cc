@@ -17,10 +17,18 @@ double Quantile(const std::vector<double>& values, double share) {
   return values[static_cast<size_t>(at + 0.5)];
 }
 
+// How often a worker's link carries what a tensor has, both ways together; of
+// an all-reduce what crosses the wire, as in nccl-tests.
+double WaysOf(CommPattern pattern, uint32_t workers) {
+  if (pattern == CommPattern::kPushPull) return 2;
+  if (pattern == CommPattern::kAllReduce) return 2.0 * (workers - 1) / workers;
+  return 1;
+}
+
 }  // namespace
 
 CommRow MakeCommRow(const CommCase& test, const std::string& codec,
-                    const CommTimes& times) {
+                    uint32_t workers, const CommTimes& times) {
   CommRow row;
   row.codec = codec;
   row.elements = test.elements * test.tensors;
@@ -36,11 +44,10 @@ CommRow MakeCommRow(const CommCase& test, const std::string& codec,
   row.decode_us = times.decode_us;
   row.server_us = times.server_us;
   row.wrong = times.wrong;
-  const double ways = test.pattern == CommPattern::kPushPull ? 2 : 1;
   // Iterations that overlap end at uneven times.
   row.alg_gbytes = static_cast<double>(row.bytes) * 1e-3 /
                    (test.continuous ? row.mean_us : row.p50_us);
-  row.bus_gbytes = ways * row.alg_gbytes;
+  row.bus_gbytes = WaysOf(test.pattern, workers) * row.alg_gbytes;
   row.wire_gbit = static_cast<double>(times.bytes_sent + times.bytes_received) *
                   8e-3 / (row.mean_us * count);
   const double elements = static_cast<double>(row.elements) * count;

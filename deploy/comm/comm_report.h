@@ -36,7 +36,7 @@ struct CommRow {
 };
 
 CommRow MakeCommRow(const CommCase& test, const std::string& codec,
-                    const CommTimes& times);
+                    uint32_t workers, const CommTimes& times);
 
 std::string CommTable(const CommContext& context,
                       const std::vector<CommRow>& rows);

@@ -15,6 +15,7 @@
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/transport/grpc/grpc_link.h"
+#include "common/transport/joined_link.h"
 #include "common/transport/memory_link.h"
 #include "common/wire/role_link.h"
 #include "deploy/comm/comm_report.h"
@@ -53,11 +54,10 @@ absl::Status BadFlag(const std::string& message) {
                       ExitCode::kBadCommandLine);
 }
 
-absl::StatusOr<CommPattern> ParsePattern(const std::string& name) {
+CommPattern ParsePattern(const std::string& name) {
   if (name == "push") return CommPattern::kPush;
   if (name == "pull") return CommPattern::kPull;
-  // A round of an all-reduce is a push and a pull with a server beside every
-  // worker.
+  if (name == "allreduce") return CommPattern::kAllReduce;
   return CommPattern::kPushPull;
 }
 
@@ -66,10 +66,17 @@ class Bench {
   explicit Bench(Flags flags) : flags_(std::move(flags)) {}
 
   absl::Status Run() {
-    if (flags_.pattern == "allreduce") flags_.servers = flags_.workers;
+    if (colocated()) flags_.servers = flags_.workers;
     TERSE_RETURN_IF_ERROR(MakeCases());
     if (flags_.transport == "mpi") return RunMpiRank();
-    if (!flags_.serve.empty()) return Serve(flags_.index, flags_.serve);
+    if (colocated() && flags_.serve.empty() != flags_.connect.empty()) {
+      return BadFlag(
+          "in --pattern allreduce every process is a worker and a server: it "
+          "needs --serve and --connect");
+    }
+    if (!flags_.serve.empty() && !colocated()) {
+      return Serve(flags_.index, flags_.serve);
+    }
     if (!flags_.connect.empty()) {
       servers_ = absl::StrSplit(flags_.connect, ',');
       for (const std::string& server : servers_) {
@@ -78,12 +85,16 @@ class Bench {
       if (servers_.size() != flags_.servers) {
         return BadFlag("--connect must name as many as --servers");
       }
-      return Work(flags_.index);
+      return colocated() ? RunBoth(flags_.index, flags_.serve)
+                         : Work(flags_.index);
     }
     return RunThreads();
   }
 
  private:
+  // A server in every worker's process.
+  bool colocated() const { return flags_.pattern == "allreduce"; }
+
   absl::Status MakeCases() {
     TERSE_ASSIGN_OR_RETURN(const uint64_t min, ParseByteSize(flags_.min_bytes));
     TERSE_ASSIGN_OR_RETURN(const uint64_t max, ParseByteSize(flags_.max_bytes));
@@ -102,7 +113,7 @@ class Bench {
       if (!codec.ok()) return BadFlag(std::string(codec.status().message()));
       for (uint64_t bytes = min; bytes <= max; bytes *= flags_.step_factor) {
         CommCase test;
-        TERSE_ASSIGN_OR_RETURN(test.pattern, ParsePattern(flags_.pattern));
+        test.pattern = ParsePattern(flags_.pattern);
         test.codec = *codec;
         test.elements = bytes / sizeof(float);
         test.tensors = flags_.aggregate;
@@ -117,7 +128,9 @@ class Bench {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::unique_ptr<Endpoint>> Open(const std::string& address) {
+  // An endpoint of server `index`, or with no address of worker `index`.
+  absl::StatusOr<std::unique_ptr<Endpoint>> Open(const std::string& address,
+                                                 uint32_t index) {
     auto end = std::make_unique<Endpoint>();
     const double rate = flags_.emulate_gbit * 1e9;
     FrameSink* sink = &end->inbox;
@@ -137,6 +150,15 @@ class Bench {
     if (rate > 0) {
       end->link = std::make_unique<PacedLink>(rate, std::move(end->link));
     }
+    if (!colocated()) return end;
+    // No wire is between the two of one process.
+    const bool serves = !address.empty();
+    const std::string name = absl::StrCat("beside worker ", index);
+    TERSE_ASSIGN_OR_RETURN(auto inner,
+                           network_.MakeLink(serves ? name : "", end->inbox));
+    end->link =
+        std::make_unique<JoinedLink>(std::move(end->link), std::move(inner),
+                                     serves ? "" : servers_[index], name);
     return end;
   }
 
@@ -148,31 +170,51 @@ class Bench {
   }
 
   absl::Status Serve(uint32_t index, const std::string& address) {
-    TERSE_ASSIGN_OR_RETURN(const auto end, Open(address));
+    TERSE_ASSIGN_OR_RETURN(const auto end, Open(address, index));
     std::fprintf(stderr, "server %u listens on %s\n", index,
                  end->link->Address().c_str());
-    return ServeComm(cases_, flags_.servers, index, flags_.workers, *end->link,
-                     end->inbox);
+    return ServeWith(index, *end);
+  }
+
+  absl::Status ServeWith(uint32_t index, Endpoint& end) {
+    return ServeComm(cases_, flags_.servers, index, flags_.workers, *end.link,
+                     end.inbox);
   }
 
   absl::Status Work(uint32_t rank) {
-    TERSE_ASSIGN_OR_RETURN(const auto end, Open(""));
+    TERSE_ASSIGN_OR_RETURN(const auto end, Open("", rank));
     TERSE_ASSIGN_OR_RETURN(const std::vector<CommTimes> times,
                            TimeComm(cases_, servers_, rank, flags_.workers,
                                     *end->link, end->inbox));
     return rank == 0 ? Report(times) : absl::OkStatus();
   }
 
+  // Server and worker `index`.
+  absl::Status RunBoth(uint32_t index, const std::string& address) {
+    TERSE_ASSIGN_OR_RETURN(const auto end, Open(address, index));
+    absl::Status served;
+    std::thread server([&] {
+      served = ServeWith(index, *end);
+      // Workers that wait for this server see it go.
+      if (!served.ok()) end->link.reset();
+    });
+    const absl::Status worked = Work(index);
+    server.join();
+    return served.ok() ? worked : served;
+  }
+
   absl::Status RunMpiRank() {
+    const uint32_t servers = colocated() ? 0 : flags_.servers;
     TERSE_ASSIGN_OR_RETURN(const RoleWorld world,
-                           StartRoleMpi(flags_.servers + flags_.workers));
-    if (world.rank < flags_.servers) {
+                           StartRoleMpi(servers + flags_.workers));
+    if (world.rank < servers) {
       return Serve(world.rank, ListenAddress(world.rank));
     }
     for (uint32_t s = 0; s < flags_.servers; ++s) {
       servers_.push_back(ListenAddress(s));
     }
-    return Work(world.rank - flags_.servers);
+    return colocated() ? RunBoth(world.rank, servers_[world.rank])
+                       : Work(world.rank - servers);
   }
 
   absl::Status RunThreads() {
@@ -180,14 +222,13 @@ class Bench {
     std::vector<std::thread> threads;
     std::vector<absl::Status> results(flags_.servers + flags_.workers);
     for (uint32_t s = 0; s < flags_.servers; ++s) {
-      TERSE_ASSIGN_OR_RETURN(auto end, Open(ListenAddress(s)));
+      TERSE_ASSIGN_OR_RETURN(auto end, Open(ListenAddress(s), s));
       servers_.push_back(end->link->Address());
       ends.push_back(std::move(end));
     }
     for (uint32_t s = 0; s < flags_.servers; ++s) {
       threads.emplace_back([this, s, &ends, &results] {
-        results[s] = ServeComm(cases_, flags_.servers, s, flags_.workers,
-                               *ends[s]->link, ends[s]->inbox);
+        results[s] = ServeWith(s, *ends[s]);
         // Workers that wait for this server see it go.
         if (!results[s].ok()) ends[s]->link.reset();
       });
@@ -212,7 +253,8 @@ class Bench {
     std::vector<CommRow> rows;
     uint64_t wrong = 0;
     for (size_t c = 0; c < cases_.size(); ++c) {
-      rows.push_back(MakeCommRow(cases_[c], names_[c], times[c]));
+      rows.push_back(
+          MakeCommRow(cases_[c], names_[c], flags_.workers, times[c]));
       wrong += rows.back().wrong;
     }
     const std::string json = CommJson(context, rows);
@@ -263,11 +305,13 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("-c,--check", flags.check,
                  "Compares the last results bit by bit")
       ->capture_default_str();
-  app.add_option("--pattern", flags.pattern, "What is timed")
+  app.add_option("--pattern", flags.pattern,
+                 "What is timed; allreduce: every worker's process carries a "
+                 "server, as with cluster.servers: colocated")
       ->check(CLI::IsMember({"push", "pull", "pushpull", "allreduce"}))
       ->capture_default_str();
   app.add_option("--transport", flags.transport,
-                 "mpi: under mpirun -np SERVERS+WORKERS")
+                 "mpi: under mpirun -np SERVERS+WORKERS, of allreduce WORKERS")
       ->check(CLI::IsMember({"memory", "grpc", "unix", "mpi"}))
       ->capture_default_str();
   app.add_option("--codec", flags.codecs, "As in a job; may be repeated")
@@ -299,8 +343,9 @@ int Main(int argc, char** argv) {
   flags.command_line.assign(argv, argv + argc);
   CLI::App app(
       "Times what servers and workers exchange. algbw is bytes of fp32 over "
-      "time, what training feels; busbw counts both ways of a push-pull; wire "
-      "is what really went through worker 0's link.",
+      "time, what training feels; busbw counts both ways of a push-pull, and "
+      "of an allreduce what each process must send; wire is what really went "
+      "through worker 0's link.",
       "terse bench comm");
   AddFlags(app, flags);
   try {

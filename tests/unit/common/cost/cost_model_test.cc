@@ -54,6 +54,22 @@ TEST(CostModelTest, TheBusiestDirectionOfALinkCounts) {
       30 + 640, 1e-6);
 }
 
+TEST(CostModelTest, WhatBackwardComesToLateIsSentLate) {
+  StepWork work = Floats();
+  const auto wire_ms = [&work](double gbit) {
+    return PredictStep(work, kCompute, FreeWire(gbit, 8), {2, 2, true}).wire_ms;
+  };
+  // One tensor, half of whose backward comes before its gradient: forward 30,
+  // half of 70, and 640 ms of wire.
+  work.shares = {1};
+  EXPECT_NEAR(wire_ms(1), 30 + 35 + 640, 1e-6);
+  // The last tensor is there first, after 7 ms, and the wire is not idle after.
+  work.shares = {0.8, 0.2};
+  EXPECT_NEAR(wire_ms(1), 30 + 7 + 640, 1e-6);
+  // On a fast wire the first tensor's is waited for, 14 + 28 ms.
+  EXPECT_NEAR(wire_ms(640), 30 + 42 + 0.8, 1e-6);
+}
+
 TEST(CostModelTest, OneHostNeedsNoLink) {
   const StepCost cost =
       PredictStep(Floats(), kCompute, FreeWire(0.001, 8), {1, 1, true});

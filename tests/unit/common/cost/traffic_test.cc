@@ -1,5 +1,6 @@
 #include "common/cost/traffic.h"
 
+#include <numeric>
 #include <string>
 
 #include "common/config/job.h"
@@ -36,6 +37,15 @@ TEST(TrafficTest, FullPrecisionIsFourBytesAndAHeaderPerBlock) {
   EXPECT_EQ(all.frames, job.plan.blocks.size());
   EXPECT_EQ(all.payload_bytes_down, 4 * job.plan.ParameterCount());
   EXPECT_GE(all.payload_bytes_up, 4 * job.plan.ParameterCount());
+}
+
+TEST(TrafficTest, SharesAreThoseOfTheElements) {
+  const Planned job = PlanOf(kModel);
+  const std::vector<double> shares = TensorShares(job.plan);
+  ASSERT_EQ(shares.size(), job.plan.model.tensors.size());
+  const auto all = static_cast<double>(job.plan.ParameterCount());
+  EXPECT_NEAR(shares[0], 784 * 600 / all, 1e-12);
+  EXPECT_NEAR(std::accumulate(shares.begin(), shares.end(), 0.0), 1, 1e-12);
 }
 
 TEST(TrafficTest, CodecsAndQuantizersAreCountedByTheirOwnWord) {
