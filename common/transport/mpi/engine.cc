@@ -23,6 +23,8 @@ constexpr int kWindowMax = 8;
 // done without a pause, then with pauses that grow: workers need the cores.
 constexpr int kBusyPolls = 20;
 constexpr int kBusyPollsUnderWay = 200;
+// Of Open MPI every eighth call alone looks at sockets; a poll makes two.
+constexpr int kPollsBetweenRests = 8;
 constexpr absl::Duration kRestMin = absl::Microseconds(5);
 constexpr absl::Duration kRestMax = absl::Microseconds(200);
 
@@ -266,12 +268,14 @@ void MpiEngine::Run() {
       orderly = orderly_ && broken_.ok();
     }
     if (drained && (!orderly || wire_->AllLeave())) break;
-    if (++quiet <= (wire_->idle() ? kBusyPolls : kBusyPollsUnderWay)) {
+    const int busy_polls = wire_->idle() ? kBusyPolls : kBusyPollsUnderWay;
+    if (++quiet <= busy_polls) {
       std::this_thread::yield();
       continue;
     }
     Rest(rest);
     rest = std::min(2 * rest, kRestMax);
+    quiet = busy_polls - kPollsBetweenRests;
   }
   bool orderly;
   {
