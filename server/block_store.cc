@@ -135,15 +135,16 @@ Buffer BlockStore::AggregateFactors(uint32_t block,
 
 Buffer BlockStore::Aggregate(uint32_t block, uint64_t step,
                              std::span<const Contribution> contributions,
-                             std::span<float> gradient) {
+                             std::span<float> gradient, bool sums) {
   const TensorPlan& tensor = TensorOf(block);
   if (tensor.low_rank.any()) {
     return AggregateFactors(block, contributions, gradient);
   }
+  const bool wanted = sums || tensor.sum_down;
   const SumContext context = SumContextOf(plan_, block);
   if (tensor.level_codec == nullptr) {
     AddContributions(*tensor.codec, contributions, gradient);
-    if (!tensor.sum_down) return {};
+    if (!wanted) return {};
     return EncodeMean(context, contributions, gradient);
   }
 
@@ -160,16 +161,16 @@ Buffer BlockStore::Aggregate(uint32_t block, uint64_t step,
   if (!given) place.shared_scale = AgreedScale(own_scale_max);
   if (step == plan_.codec_since && !given) {
     AddContributions(*tensor.codec, contributions, gradient);
-    if (!tensor.sum_down) return {};
+    if (!wanted) return {};
     return EncodeMean(context, contributions, gradient);
   }
-  LevelSums sums(*tensor.level_codec, context.workers, context.count);
+  LevelSums level_sums(*tensor.level_codec, context.workers, context.count);
   for (const Contribution& part : contributions) {
-    sums.Add(*tensor.level_codec, part.payload.bytes());
+    level_sums.Add(*tensor.level_codec, part.payload.bytes());
   }
-  MeanOfLevels(context, sums, scale, gradient);
-  if (!tensor.sum_down) return {};
-  return EncodeLevelSum(context, sums, scale);
+  MeanOfLevels(context, level_sums, scale, gradient);
+  if (!wanted) return {};
+  return EncodeLevelSum(context, level_sums, scale);
 }
 
 TensorStats BlockStore::WeightStats(uint32_t block) const {

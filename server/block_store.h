@@ -15,6 +15,7 @@
 #include "common/checkpoint/saved_state.h"
 #include "common/optimizer/optimizer.h"
 #include "common/plan/plan.h"
+#include "proto/wire.pb.h"
 
 namespace terse {
 
@@ -48,13 +49,14 @@ class BlockStore {
 
   // Writes the weighted sum of the contributions to step `step`, added in their
   // order (as integers where their scale is shared), and agrees on the scale of
-  // the next step. Returns the sum's message where that comes down, else
-  // nothing. Contributions to a low-rank block are right factors.
-  // Requires: every payload is valid; gradient.size() == the block's count. If
-  // the scale is shared: a contribution of every worker, of equal weights.
+  // the next step. Returns the sum's message where that comes down, or `sums`
+  // and the block has no factors, else nothing. Contributions to a low-rank
+  // block are right factors. Requires: every payload is valid; gradient.size()
+  // == the block's count. If the scale is shared: a contribution of every
+  // worker, of equal weights.
   Buffer Aggregate(uint32_t block, uint64_t step,
                    std::span<const Contribution> contributions,
-                   std::span<float> gradient);
+                   std::span<float> gradient, bool sums = false);
 
   // Parts of the tensor's statistics; see WeightQuantizer. Those of a gradient
   // belong to the learned scales that the forward pass used.
@@ -93,6 +95,10 @@ class BlockStore {
     return places_.at(block).shared_scale;
   }
 
+  void SetSharedScale(uint32_t block, float scale) {
+    places_.at(block).shared_scale = scale;
+  }
+
   // The right factor that workers start the next step from; empty: none.
   std::span<float> RightFactor(uint32_t block) {
     return places_.at(block).right_factor;
@@ -103,6 +109,13 @@ class BlockStore {
   // Takes it from a checkpoint, of any number of servers.
   // Errors: as SavedState::Read; the store means nothing after one.
   absl::Status Restore(const SavedState& saved);
+
+  // A block for a mirror, and back: the floats of server/mirror.h, and what
+  // its tensor has learned. Requires: spans of that length.
+  void CopyTo(uint32_t block, std::span<float> target) const;
+  void CopyLearned(uint32_t tensor, wire::MirroredBlock& rest) const;
+  void TakeFrom(uint32_t block, std::span<const float> source);
+  void TakeLearned(uint32_t tensor, const wire::MirroredBlock& rest);
 
   // Of the weights; with them, in a tensor's first block, the learned scales.
   Sha256Digest Digest(uint32_t block) const;

@@ -1,4 +1,6 @@
 // What of a BlockStore is in a checkpoint; names: common/checkpoint/FORMAT.md.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/string_view.h"
@@ -59,6 +61,55 @@ std::vector<SavedTensor> BlockStore::Save() const {
     }
   }
   return saved;
+}
+
+void BlockStore::CopyTo(uint32_t block, std::span<float> target) const {
+  const Place& place = places_.at(block);
+  auto out = std::copy_n(Weights(block).begin(), place.count, target.begin());
+  for (const std::span<const float> state : State(block)) {
+    out = std::copy(state.begin(), state.end(), out);
+  }
+  *out++ = place.shared_scale;
+  std::copy(place.right_factor.begin(), place.right_factor.end(), out);
+}
+
+void BlockStore::CopyLearned(uint32_t tensor, wire::MirroredBlock& rest) const {
+  const auto found = learned_.find(tensor);
+  if (found == learned_.end()) return;
+  const Learned& learned = found->second;
+  rest.mutable_learned()->Add(learned.scales.begin(), learned.scales.end());
+  rest.mutable_learned()->Add(learned.scales_before.begin(),
+                              learned.scales_before.end());
+  for (const std::vector<float>& state : learned.state) {
+    rest.mutable_learned()->Add(state.begin(), state.end());
+  }
+}
+
+void BlockStore::TakeFrom(uint32_t block, std::span<const float> source) {
+  Place& place = places_.at(block);
+  const auto take = [&source](std::span<float> target) {
+    std::copy_n(source.begin(), target.size(), target.begin());
+    source = source.subspan(target.size());
+  };
+  take(MutableWeights(block));
+  for (const std::span<float> state : State(block)) take(state);
+  take(std::span(&place.shared_scale, 1));
+  take(place.right_factor);
+}
+
+void BlockStore::TakeLearned(uint32_t tensor, const wire::MirroredBlock& rest) {
+  const auto found = learned_.find(tensor);
+  if (found == learned_.end()) return;
+  Learned& learned = found->second;
+  const float* source = rest.learned().data();
+  const auto take = [&source](std::vector<float>& target) {
+    std::copy_n(source, target.size(), target.begin());
+    source += target.size();
+  };
+  take(learned.scales);
+  take(learned.scales_before);
+  for (std::vector<float>& state : learned.state) take(state);
+  learned.updates = rest.updates();
 }
 
 absl::Status BlockStore::Restore(const SavedState& saved) {

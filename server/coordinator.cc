@@ -256,10 +256,14 @@ absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
     return absl::InvalidArgumentError("statistics of an unknown kind");
   }
   const auto key = std::tuple(version, part.kind(), part.tensor());
+  const bool repeats = job_.cluster().replicas() > 0;
+  const auto known = merged_.find(key);
+  if (known != merged_.end()) return known->second;
   const auto entry =
       reductions_.try_emplace(key, ScopeOf(plan_, part.kind(), part.tensor()));
   Reduction& reduction = entry.first->second;
   for (const auto& record : part.records()) {
+    if (repeats && reduction.Has(record.block())) continue;
     TERSE_RETURN_IF_ERROR(reduction.Add(record.block(), FromRecord(record)));
   }
   if (!reduction.complete()) return std::nullopt;
@@ -268,6 +272,13 @@ absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
   merged.set_tensor(part.tensor());
   *merged.add_records() = ToRecord(0, reduction.Merged());
   reductions_.erase(key);
+  if (repeats) {
+    // Shards are a version apart at most.
+    merged_.erase(merged_.begin(),
+                  merged_.lower_bound({version - std::min<uint64_t>(version, 2),
+                                       StatisticsKind(), 0}));
+    merged_[key] = merged;
+  }
   return merged;
 }
 

@@ -58,7 +58,8 @@ class Coordinator {
   void OnReturn(uint32_t worker);
   absl::Status OnDigests(const wire::Digests& digests);
 
-  // A shard's part of a reduction; the merged record when it was the last.
+  // A shard's part of a reduction; the merged record when it was the last, and
+  // for a process that takes a lost one's place and asks again.
   absl::StatusOr<std::optional<wire::BlockStatistics>> OnReduce(
       uint64_t version, const wire::BlockStatistics& part);
 
@@ -139,6 +140,10 @@ class Coordinator {
 
   std::map<std::tuple<uint64_t, StatisticsKind, uint32_t>, Reduction>
       reductions_;
+  // With cluster.replicas: of the last versions.
+  std::map<std::tuple<uint64_t, StatisticsKind, uint32_t>,
+           wire::BlockStatistics>
+      merged_;
   std::vector<std::optional<wire::Goodbye>> goodbyes_;
   uint32_t goodbye_count_ = 0;
   std::map<uint32_t, std::string> digests_;

@@ -34,16 +34,19 @@ bool JobCheckpoints::Begin(absl::Time now, uint64_t version) {
        now - last_begun_ >= absl::Seconds(options.every_seconds())) ||
       (options.keep_best() && timeline_.EvaluatesAt(version));
   // One at a time: a disk slower than the job must not fill the memory.
-  if (!demanded_ && (!due || under_way_ > 0)) return false;
+  if (!demanded_ && (!due || !under_way_.empty())) return false;
   demanded_ = false;
   last_begun_ = now;
-  ++under_way_;
+  under_way_.insert(version);
   return true;
 }
 
 void JobCheckpoints::OnPart(uint32_t shard, uint64_t version,
                             const wire::Checkpointed& part,
                             std::optional<double> accuracy) {
+  // A shard that another process has taken the place of may be asked again.
+  const bool last = version == timeline_.steps_total;
+  if (last ? final_done_ : !under_way_.contains(version)) return;
   Open& open = open_[version];
   if (open.parts.empty()) open.parts.resize(ServerCount(job_));
   if (open.parts[shard]) return;
@@ -51,6 +54,15 @@ void JobCheckpoints::OnPart(uint32_t shard, uint64_t version,
   if (++open.received < open.parts.size()) return;
   Finish(version, std::exchange(open, {}), accuracy);
   open_.erase(version);
+}
+
+void JobCheckpoints::GiveUp(uint32_t shard, uint64_t version) {
+  wire::Checkpointed lost;
+  lost.set_error("a server was lost before it had written its part");
+  const std::set<uint64_t> under_way = under_way_;
+  for (const uint64_t begun : under_way) {
+    if (begun < version) OnPart(shard, begun, lost, std::nullopt);
+  }
 }
 
 void JobCheckpoints::Finish(uint64_t version, const Open& open,
@@ -92,7 +104,7 @@ void JobCheckpoints::Finish(uint64_t version, const Open& open,
                     if (version == timeline_.steps_total) {
                       final_done_ = true;
                     } else {
-                      --under_way_;
+                      under_way_.erase(version);
                     }
                     done_(version, folder, status);
                   });

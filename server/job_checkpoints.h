@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,9 @@ class JobCheckpoints {
   void OnPart(uint32_t shard, uint64_t version, const wire::Checkpointed& part,
               std::optional<double> accuracy);
 
+  // What has not come of `shard` for versions before `version` never will.
+  void GiveUp(uint32_t shard, uint64_t version);
+
   // Whether the last version is on the disk, or could not be brought there.
   bool final_done() const { return final_done_; }
 
@@ -76,8 +80,8 @@ class JobCheckpoints {
   absl::Time last_begun_;
   bool demanded_ = false;
   bool final_done_ = false;
-  uint32_t under_way_ = 0;  // Begun, without the last version.
-  std::map<uint64_t, Open> open_;
+  std::map<uint64_t, Open> open_;  // Some parts have come.
+  std::set<uint64_t> under_way_;   // Without the last version.
 };
 
 }  // namespace terse

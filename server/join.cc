@@ -55,7 +55,8 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
     return absl::OkStatus();
   }
   if (ended()) return absl::FailedPreconditionError("the job has ended");
-  if (!job_) {
+  const bool fetching = replication_ && replication_->fetching();
+  if (!job_ || (fetching && join.role() == wire::Join::WORKER)) {
     for (const auto& [early, unused] : early_joins_) {
       if (early == id) return absl::InvalidArgumentError("joined twice");
     }
@@ -66,7 +67,15 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
                                           : AdmitWorker(id, join);
 }
 
+void Server::AdmitEarly() {
+  for (const auto& [peer, join] : std::exchange(early_joins_, {})) {
+    const absl::Status joined = OnJoin(peer, join);
+    if (!joined.ok()) Refuse(peer, joined);
+  }
+}
+
 absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
+  if (join.mirrored() && replication_) return replication_->Admit(id, join);
   if (!coordinator()) {
     return absl::InvalidArgumentError("shards join the coordinator, shard 0");
   }
@@ -74,25 +83,38 @@ absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
     return absl::InvalidArgumentError(absl::StrCat(
         "shard ", join.rank(), " of a job with ", shards_.size(), " servers"));
   }
+  if (shards_[join.rank()] && started_) {
+    return WithExitCode(
+        absl::AlreadyExistsError(absl::StrCat(
+            "shard ", join.rank(), " has joined already; try again if it was ",
+            "lost, which takes up to cluster.peer_timeout_seconds to be seen")),
+        ExitCode::kPeerNeverCame);
+  }
   if (shards_[join.rank()]) {
     return absl::AlreadyExistsError(
         absl::StrCat("shard ", join.rank(), " has joined already"));
   }
+  if (started_) return ReadmitShard(id, join);
   spdlog::info("shard {} joined from {}", join.rank(), join.address());
+  coordinator_->OnJoined("server", join.rank());
   shards_[join.rank()] = id;
   peers_[id] = {wire::Join::SHARD, join.rank(), join.address()};
   AdmitPayloads(id);
+  Send(id, MakeMessage(wire::WELCOME, ShardWelcome(join.rank())));
+  WelcomeWorkers();
+  return absl::OkStatus();
+}
+
+wire::Welcome Server::ShardWelcome(uint32_t shard) const {
   wire::Welcome welcome;
-  welcome.set_rank(join.rank());
+  welcome.set_rank(shard);
   welcome.set_job_yaml(job_yaml_);
   welcome.set_first_version(first_version_);
   welcome.set_resume_path(resume_folder_);
   if (shard_checkpoints_) {
     welcome.set_checkpoint_directory(options_.checkpoint_directory);
   }
-  Send(id, MakeMessage(wire::WELCOME, welcome));
-  WelcomeWorkers();
-  return absl::OkStatus();
+  return welcome;
 }
 
 absl::Status Server::AdmitWorker(PeerId id, const wire::Join& join) {
@@ -148,7 +170,9 @@ void Server::FillWelcome(wire::Welcome& welcome) const {
   welcome.set_first_version(first_version_);
   welcome.add_shard_addresses(link_.Address());
   for (uint32_t s = 1; s < shards_.size(); ++s) {
-    welcome.add_shard_addresses(peers_.at(*shards_[s]).address);
+    // One that is away has had an address.
+    welcome.add_shard_addresses(shards_[s] ? peers_.at(*shards_[s]).address
+                                           : start_.shard_addresses(s));
   }
 }
 

@@ -17,11 +17,16 @@ bool Server::OutlivesLossNow() const {
   // What a job goes on from is sent once.
   const bool resumed = !resume_folder_.empty();
   return started_ && OutlivesWorkers(*job_) &&
-         (!resumed || shard_->version() > first_version_);
+         (!resumed || restored_ || shard_->version() > first_version_);
 }
 
 void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
   if (leaving_.erase(id) > 0) return;
+  if (replication_ && replication_->Owns(id)) {
+    const std::string name = replication_->NameOf(id);
+    OnReplicationEvent(name, replication_->OnPeerLost(id, reason));
+    return;
+  }
   const auto found = peers_.find(id);
   if (found == peers_.end()) {
     std::erase_if(early_joins_,
@@ -34,12 +39,21 @@ void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
   }
   const Peer peer = found->second;
   peers_.erase(found);
-  if (peer.role == wire::Join::WORKER) workers_[peer.rank].reset();
+  if (peer.role == wire::Join::WORKER) {
+    workers_[peer.rank].reset();
+  } else if (coordinator()) {
+    shards_[peer.rank].reset();
+  }
   if (ended()) return;
   if (peer.role == wire::Join::WORKER && members_[peer.rank].said_goodbye)
     return;
   if (peer.role == wire::Join::WORKER && OutlivesLossNow()) {
     OnWorkerLost(peer.rank, reason);
+    return;
+  }
+  if (peer.role == wire::Join::SHARD && id != coordinator_peer_ &&
+      replication_ && OutlivesLossNow()) {
+    OnShardLost(peer.rank, reason);
     return;
   }
   const std::string name = id == coordinator_peer_
@@ -184,20 +198,26 @@ absl::Status Server::OnPull(uint32_t worker, const Frame& frame) {
 void Server::CheckVacancies() {
   // Steps that go on without some want one worker at least.
   if (ContinuesWithout(*job_) && WorkersConnected() > 0) return;
-  const absl::Duration kept = RejoinTimeout(*job_);
-  for (uint32_t rank = 0; rank < members_.size(); ++rank) {
-    const Member& member = members_[rank];
-    if (!member.vacant_since || clock_.Now() - *member.vacant_since < kept) {
-      continue;
+  absl::Status vacant;
+  const auto check = [&](const std::string& name, const Member& member) {
+    if (!member.vacant_since ||
+        clock_.Now() - *member.vacant_since < RejoinTimeout(*job_)) {
+      return;
     }
-    Abort(WithExitCode(absl::UnavailableError(absl::StrCat(
-                           "worker ", rank, " was lost: ", member.why,
-                           "; nobody came in its place within "
-                           "cluster.rejoin_timeout_seconds = ",
-                           job_->cluster().rejoin_timeout_seconds())),
-                       ExitCode::kPeerNeverCame));
-    return;
+    vacant.Update(WithExitCode(
+        absl::UnavailableError(absl::StrCat(
+            name, " was lost: ", member.why, "; nobody came in its place ",
+            "within cluster.rejoin_timeout_seconds = ",
+            job_->cluster().rejoin_timeout_seconds())),
+        ExitCode::kPeerNeverCame));
+  };
+  for (uint32_t rank = 0; rank < members_.size(); ++rank) {
+    check(RoleName(wire::Join::WORKER, rank), members_[rank]);
   }
+  for (uint32_t s = 0; s < shard_members_.size(); ++s) {
+    check(RoleName(wire::Join::SHARD, s), shard_members_[s]);
+  }
+  if (!vacant.ok()) Abort(vacant);
 }
 
 }  // namespace terse

@@ -18,7 +18,13 @@ struct Peer {
   std::string address;  // Shards: where workers reach them.
 };
 
-// A worker's rank, whoever has it.
+// "worker 3", for people.
+inline std::string RoleName(wire::Join::Role role, uint32_t rank) {
+  return (role == wire::Join::WORKER ? "worker " : "shard ") +
+         std::to_string(rank);
+}
+
+// A worker's rank, whoever has it; or, at the coordinator, a shard's.
 struct Member {
   uint64_t incarnation = 0;
   bool welcomed = false;  // By the coordinator.

@@ -29,6 +29,13 @@ class Published {
     if (versions_.empty()) return;
     versions_[version % versions_.size()].frames[place] = std::move(frames);
   }
+  // Of the block at `place`; empty: not held, or nothing was added.
+  std::vector<Frame> Of(uint64_t version, size_t place) const {
+    if (versions_.empty()) return {};
+    const Version& held = versions_[version % versions_.size()];
+    if (held.version != version || held.frames.empty()) return {};
+    return held.frames[place];
+  }
   // Calls `send` for all frames of `version`; false: it is not held.
   bool ForEach(uint64_t version,
                const std::function<void(const Frame&)>& send) const {

@@ -30,6 +30,7 @@ class Reduction {
   // Errors: InvalidArgument (a block outside the scope, or given twice).
   absl::Status Add(uint32_t block, const TensorStats& stats);
 
+  bool Has(uint32_t block) const { return blocks_.contains(block); }
   size_t collected() const { return blocks_.size(); }
   bool complete() const { return blocks_.size() == scope_.block_count; }
   TensorStats Merged() const;

@@ -46,6 +46,7 @@ absl::Status Server::AdoptJob(Job job) {
   workers_.resize(workers);
   members_.resize(workers);
   shards_.resize(ServerCount(*job_));
+  shard_members_.resize(shards_.size());
   join_deadline_ =
       clock_.Now() + absl::Seconds(job_->cluster().join_timeout_seconds());
   shard_ = std::make_unique<Shard>(
@@ -65,7 +66,15 @@ absl::Status Server::AdoptJob(Job job) {
               [this](uint64_t step, const wire::Observation& observation) {
                 Observe(step, observation);
               },
+          .mirror =
+              IsMirrored(*job_, options_.shard)
+                  ? [this](uint32_t block) { replication_->OnBlock(block); }
+                  : std::function<void(uint32_t)>(),
           .opened = [this](uint64_t version) { OnVersionOpened(version); }});
+  if (job_->cluster().replicas() > 0) {
+    replication_ = std::make_unique<Replication>(
+        *job_, *plan_, options_.shard, options_.token, link_, clock_, *shard_);
+  }
   if (coordinator()) {
     TERSE_RETURN_IF_ERROR(PrepareResume());
     coordinator_ = std::make_unique<Coordinator>(
@@ -74,10 +83,6 @@ absl::Status Server::AdoptJob(Job job) {
     TERSE_RETURN_IF_ERROR(PrepareCodecChooser());
   }
   PrepareCheckpoints();
-  for (auto& [peer, join] : std::exchange(early_joins_, {})) {
-    const absl::Status joined = OnJoin(peer, join);
-    if (!joined.ok()) Refuse(peer, joined);
-  }
   return absl::OkStatus();
 }
 
@@ -105,6 +110,14 @@ void Server::Refuse(PeerId id, const absl::Status& reason) {
 void Server::OnFrame(PeerId id, Frame frame) {
   // What was under way when its sender was refused.
   if (leaving_.contains(id)) return;
+  if (replication_ && replication_->Owns(id)) {
+    if (ended()) return;
+    const std::string name = replication_->NameOf(id);
+    OnReplicationEvent(name, frame.type == wire::ABORT
+                                 ? StatusOfAbort(frame)
+                                 : replication_->OnFrame(id, frame));
+    return;
+  }
   const auto peer = peers_.find(id);
   if (peer == peers_.end() && goes_on()) {
     next_->frames.emplace_back(id, std::move(frame));
@@ -235,6 +248,12 @@ absl::Status Server::StartJob(const Timeline& timeline) {
   started_ = true;
   version_since_ = clock_.Now();
   for (Member& member : members_) member.receives = true;
+  if (coordinator() && replication_) {
+    for (uint32_t s = 0; s < shards_.size(); ++s) {
+      start_.add_shard_addresses(s == 0 ? link_.Address()
+                                        : peers_.at(*shards_[s]).address);
+    }
+  }
   start_.set_steps_total(timeline.steps_total);
   start_.set_steps_per_epoch(timeline.steps_per_epoch);
   start_.set_observe_every_steps(timeline.observe_every_steps);
@@ -250,6 +269,11 @@ absl::Status Server::StartJob(const Timeline& timeline) {
           options_.resume ? options_.resume->manifest.updates : 0);
       AnnounceCheckpoint(timeline.steps_total);
     }
+  }
+  if (replication_) replication_->SetTimeline(timeline);
+  if (IsMirrored(*job_, options_.shard)) {
+    replication_->Connect(
+        start_.shard_addresses(MirrorOf(*job_, options_.shard)));
   }
   if (!resume_folder_.empty()) return ResumeShard(timeline);
   shard_->Start(timeline);
@@ -288,6 +312,7 @@ absl::Status Server::OnShardFrame(uint32_t shard, const Frame& frame) {
     return absl::OkStatus();
   }
   if (frame.type == wire::STOP) return OnStop(frame);
+  if (frame.type == wire::RESTORED) return OnRestored(shard, frame.step);
   return absl::InvalidArgumentError(
       absl::StrCat("frame of type ", frame.type, " from a shard"));
 }
@@ -303,26 +328,28 @@ absl::Status Server::OnCoordinatorFrame(const Frame& frame) {
       options_.checkpoint_directory = welcome.checkpoint_directory();
       resume_folder_ = welcome.resume_path();
       first_version_ = welcome.first_version();
-      return AdoptJob(std::move(job));
+      TERSE_RETURN_IF_ERROR(AdoptJob(std::move(job)));
+      if (welcome.has_start()) TERSE_RETURN_IF_ERROR(FetchState(welcome));
+      AdmitEarly();
+      return absl::OkStatus();
     }
     case wire::START: {
       TERSE_ASSIGN_OR_RETURN(const auto start,
                              ParseMessage<wire::Start>(frame));
       if (!job_ || started_) break;
-      Timeline timeline = MakeTimeline(*job_, 0);
-      timeline.steps_total = start.steps_total();
-      timeline.steps_per_epoch = start.steps_per_epoch();
-      timeline.evaluate_every_steps =
-          job_->train().evaluate_every_epochs() * start.steps_per_epoch();
-      timeline.observe_every_steps = start.observe_every_steps();
+      TERSE_ASSIGN_OR_RETURN(const Timeline timeline, AdoptStart(start));
       return StartJob(timeline);
     }
     case wire::REDUCED: {
       TERSE_ASSIGN_OR_RETURN(const auto merged,
                              ParseMessage<wire::BlockStatistics>(frame));
+      // What a process that was lost had asked for.
+      if (!started_ && replication_) return absl::OkStatus();
       if (!started_) break;
       return shard_->OnReduced(frame.step, merged);
     }
+    case wire::SHARD_BACK:
+      return OnShardBack(frame);
     case wire::FINISH:
       Finish();
       return absl::OkStatus();
@@ -351,7 +378,8 @@ void Server::Reduce(uint64_t version, const wire::BlockStatistics& part) {
   }
   const Frame frame = MakeMessage(wire::REDUCED, **merged, version);
   for (uint32_t s = 1; s < shards_.size(); ++s) {
-    if (asked[s]) Send(*shards_[s], frame);
+    // One that is away will ask again.
+    if (asked[s] && shards_[s]) Send(*shards_[s], frame);
   }
   if (!asked[0]) return;
   const absl::Status resolved = shard_->OnReduced(version, **merged);
@@ -407,6 +435,7 @@ void Server::Finish() {
     link_.Close(*coordinator_peer_);
     peers_.erase(*coordinator_peer_);
   }
+  if (replication_) replication_->End(nullptr);
 }
 
 void Server::Abort(const absl::Status& reason) {
@@ -423,6 +452,7 @@ void Server::Abort(const absl::Status& reason) {
   for (const auto& [peer, unused] : std::exchange(early_joins_, {})) {
     Refuse(peer, reason);
   }
+  if (replication_) replication_->End(&frame);
   if (coordinator_) coordinator_->OnAbort(reason);
 }
 
@@ -432,6 +462,16 @@ void Server::OnTime() {
   if (started_) CheckCodec();
   if (started_ && !ended()) CheckVacancies();
   if (ended() || started_ || clock_.Now() < join_deadline_) return;
+  if (replication_ && replication_->fetching()) {
+    Abort(WithExitCode(
+        absl::DeadlineExceededError(absl::StrCat(
+            RoleName(wire::Join::SHARD, MirrorOf(*job_, options_.shard)),
+            " has not sent what it mirrors of this server within ",
+            "cluster.rejoin_timeout_seconds = ",
+            job_->cluster().rejoin_timeout_seconds())),
+        ExitCode::kPeerNeverCame));
+    return;
+  }
   std::vector<std::string> missing;
   for (uint32_t s = 1; s < shards_.size(); ++s) {
     if (coordinator() && !shards_[s]) {

@@ -20,17 +20,12 @@
 #include "server/coordinator.h"
 #include "server/job_checkpoints.h"
 #include "server/members.h"
+#include "server/replication.h"
 #include "server/server_options.h"
 #include "server/shard.h"
 #include "server/shard_checkpoints.h"
 
 namespace terse {
-
-// "worker 3", for people.
-inline std::string RoleName(wire::Join::Role role, uint32_t rank) {
-  return (role == wire::Join::WORKER ? "worker " : "shard ") +
-         std::to_string(rank);
-}
 
 class Server {
  public:
@@ -41,8 +36,7 @@ class Server {
 
   // `on_frame` is called after every frame of a peer with its type and the time
   // it took, from the thread that drives the server. Before Start().
-  using FrameMeter =
-      std::function<void(uint32_t frame_type, absl::Duration handled)>;
+  using FrameMeter = std::function<void(uint32_t type, absl::Duration)>;
   void MeasureFrames(FrameMeter on_frame) { on_frame_ = std::move(on_frame); }
 
   // Starts joining. Errors: InvalidArgument (the job cannot be planned).
@@ -62,10 +56,10 @@ class Server {
 
   // Whether this process may end: the job has, and every peer has left.
   bool finished() const {
-    return result_.has_value() && peers_.empty() && leaving_.empty();
+    return result_.has_value() && peers_.empty() && leaving_.empty() &&
+           (!replication_ || replication_->ended());
   }
-  // Whether the job has ended, well or not.
-  bool ended() const { return result_.has_value(); }
+  bool ended() const { return result_.has_value(); }  // Well or not.
   // Requires: ended().
   const absl::Status& result() const { return *result_; }
   // The coordinator's report of a job that ended well.
@@ -97,9 +91,9 @@ class Server {
   absl::Status OnCoordinatorFrame(const Frame& frame);
   absl::Status OnGoodbye(uint32_t worker, const Frame& frame);
   absl::Status CheckBlock(uint32_t block, bool buffer) const;
-
   void WelcomeWorkers();
   void FillWelcome(wire::Welcome& welcome) const;
+  wire::Welcome ShardWelcome(uint32_t shard) const;
   void AdmitPayloads(PeerId id);
   // Workers that come and go; see members.cc.
   void OnWorkerLost(uint32_t rank, const absl::Status& reason);
@@ -109,9 +103,17 @@ class Server {
   // Whether a worker may be lost now without the job.
   bool OutlivesLossNow() const;
   absl::Status SendDigestsIfDone();
-
   absl::Status StartJob(const Timeline& timeline);
-
+  // Shards that come and go, with cluster.replicas; see server_replicas.cc.
+  void OnReplicationEvent(const std::string& peer, absl::Status status);
+  absl::Status FetchState(const wire::Welcome& welcome);
+  absl::StatusOr<Timeline> AdoptStart(const wire::Start& start);
+  absl::Status Restore();
+  void AdmitEarly();
+  void OnShardLost(uint32_t rank, const absl::Status& reason);
+  absl::Status ReadmitShard(PeerId id, const wire::Join& join);
+  absl::Status OnRestored(uint32_t shard, uint64_t version);
+  absl::Status OnShardBack(const Frame& frame);
   // Checkpoints; see server_checkpoints.cc.
   absl::Status PrepareResume();
   absl::Status ResumeShard(const Timeline& timeline);
@@ -153,37 +155,34 @@ class Server {
   Link& link_;
   const Clock& clock_;
   absl::Time join_deadline_;
-  // The version that this shard was last seen at, and since when.
-  uint64_t version_seen_ = 0;
-  absl::Time version_since_;
+  uint64_t version_seen_ = 0;  // That this shard was last at,
+  absl::Time version_since_;   // and since when.
   std::optional<Job> job_;
   std::string job_yaml_;
   std::unique_ptr<Plan> plan_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<Coordinator> coordinator_;
-  // What the job goes on from; empty: from its beginning.
-  std::string resume_folder_;
+  std::string resume_folder_;  // Empty: the job goes on from nothing.
   uint64_t first_version_ = 0;
-  // Null without checkpoints.
-  std::unique_ptr<ShardCheckpoints> shard_checkpoints_;
-  std::unique_ptr<JobCheckpoints> job_checkpoints_;  // Coordinator only.
+  std::unique_ptr<ShardCheckpoints> shard_checkpoints_;  // Null: none.
+  std::unique_ptr<JobCheckpoints> job_checkpoints_;      // Coordinator only.
   int stop_signal_ = 0;
   absl::Time stop_deadline_;
-
   // In order, so that the simulator repeats what goes to all of them.
   std::map<PeerId, Peer> peers_;
-  // Refused; they are being told why.
-  std::set<PeerId> leaving_;
+  std::set<PeerId> leaving_;  // Refused; they are being told why.
   // Workers that came before the job was known.
   std::vector<std::pair<PeerId, wire::Join>> early_joins_;
   std::vector<std::optional<PeerId>> workers_;  // By rank.
   std::vector<std::optional<PeerId>> shards_;   // By index; coordinator only.
   std::optional<PeerId> coordinator_peer_;
-  std::vector<Member> members_;  // By rank.
+  std::vector<Member> members_;               // By rank.
+  std::vector<Member> shard_members_;         // By index; coordinator only.
+  std::unique_ptr<Replication> replication_;  // Null without replicas.
+  bool restored_ = false;  // In the place of a process that was lost.
   bool started_ = false;
   wire::Start start_;
   std::set<uint64_t> announced_;  // Checkpoints that are not done.
-
   // Null but in the coordinator of a job with `compress.gradient: auto`.
   std::unique_ptr<CodecChooser> codec_chooser_;
   absl::Time codec_checked_;
@@ -191,7 +190,6 @@ class Server {
   // once one is being kept for it, from which.
   std::optional<GradientCodec> next_codec_;
   std::optional<uint64_t> change_version_;
-
   std::optional<absl::Status> result_;
   std::optional<NextServer> next_;
   nlohmann::json report_;

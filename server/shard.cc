@@ -82,6 +82,13 @@ Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
     ++held_blocks_[plan.blocks[block].tensor];
     scratch_.resize(
         std::max<size_t>(scratch_.size(), plan.blocks[block].count));
+    // A block's mean gradient must be worth the update that the mirror makes.
+    const bool low_rank =
+        plan.tensors[plan.blocks[block].tensor].low_rank.any();
+    mirrors_sum_.push_back(
+        output_.mirror && !low_rank &&
+        TypicalSumBytes(SumContextOf(plan, block)) * 3 <=
+            MirroredFloats(job, plan, block) * sizeof(float) * 2);
   }
   for (Round& round : rounds_) round.blocks.resize(store_.blocks().size());
 }
@@ -100,7 +107,9 @@ void Shard::OpenRound(Round& round, uint64_t version) {
     block.received = 0;
     block.payloads.assign(job_.cluster().workers(), std::nullopt);
     block.basis.reset();
+    block.early_factors.clear();
   }
+  merged_.clear();
   if (bsp()) published_.Open(version);
 }
 
@@ -146,6 +155,11 @@ absl::Status Shard::Collect(absl::Time now, uint32_t worker, uint64_t step,
   BlockRound& state = round.blocks[place->second];
   const bool low_rank =
       plan_.tensors[plan_.blocks[block].tensor].low_rank.any();
+  if (collected == Phase::kCollectingFactors && low_rank && replicated() &&
+      step + 1 == round.version && state.phase == Phase::kCollecting) {
+    state.early_factors[worker] = std::move(payload);
+    return absl::OkStatus();
+  }
   if (collected == Phase::kCollectingFactors &&
       (!low_rank ||
        (step + 1 == round.version && state.phase == Phase::kCollecting))) {
@@ -200,9 +214,9 @@ absl::Status Shard::CloseIfDecided(absl::Time now, uint32_t r, size_t place) {
   if (plan_.tensors[tensor].low_rank.any() &&
       state.phase == Phase::kCollecting) {
     SendBasis(round, place);
-  } else {
-    Aggregate(r, place);
+    return TakeEarlyFactors(now, place);
   }
+  Aggregate(r, place);
   return failure_;
 }
 
@@ -250,8 +264,8 @@ void Shard::Aggregate(uint32_t r, size_t place) {
     state.gradient.resize(gradient.size());
     gradient = state.gradient;
   }
-  state.sum =
-      store_.Aggregate(block, round.version - 1, contributions, gradient);
+  state.sum = store_.Aggregate(block, round.version - 1, contributions,
+                               gradient, mirrors_sum_[place]);
   if (!stats) {
     ApplyChainRule(r, place, {}, gradient);
     return;
@@ -307,10 +321,23 @@ void Shard::FinishBlock(uint32_t r, size_t place) {
     Reduce(BlockStatistics::WEIGHT_STATS, r, place, store_.WeightStats(block));
     return;
   }
+  if (bsp() && output_.mirror) {
+    state.phase = Phase::kMirroring;
+    output_.mirror(block);
+    return;
+  }
+  Publish(r, place);
+}
+
+void Shard::Publish(uint32_t r, size_t place) {
+  BlockRound& state = rounds_[r].blocks[place];
+  const uint32_t block = store_.blocks()[place];
   state.phase = Phase::kDone;
   if (bsp()) {
-    std::vector<Frame> frames =
-        WeightFrames(block, rounds_[r].version, state.sum);
+    std::vector<Frame> frames = WeightFrames(
+        block, rounds_[r].version,
+        plan_.tensors[plan_.blocks[block].tensor].sum_down ? state.sum
+                                                           : Buffer());
     for (const Frame& frame : frames) {
       for (uint32_t w = 0; w < clocks_.size(); ++w) output_.send(w, frame);
     }
@@ -378,82 +405,6 @@ std::vector<Frame> Shard::WeightFrames(uint32_t block, uint64_t version,
   }
   for (Frame& frame : frames) frame.urgency = plan_.UrgencyOf(block);
   return frames;
-}
-
-void Shard::Reduce(StatisticsKind kind, uint32_t r, size_t place,
-                   const TensorStats& stats) {
-  const uint32_t block = store_.blocks()[place];
-  const uint32_t tensor =
-      kind == BlockStatistics::GRADIENT_NORM ? 0 : plan_.blocks[block].tensor;
-  const ReductionScope scope = ScopeOf(plan_, kind, tensor);
-  const ReductionKey key(kind, tensor, r);
-  Reduction& reduction = reductions_.try_emplace(key, scope).first->second;
-  const absl::Status added = reduction.Add(block, stats);
-  TERSE_CHECK(added.ok());
-  if (reduction.complete()) {
-    const TensorStats merged = reduction.Merged();
-    reductions_.erase(key);
-    Resolve(kind, tensor, r, merged);
-    return;
-  }
-  const size_t held = kind == BlockStatistics::GRADIENT_NORM
-                          ? store_.blocks().size()
-                          : held_blocks_[tensor];
-  if (reduction.collected() < held) return;
-  BlockStatistics message;
-  message.set_kind(kind);
-  message.set_tensor(tensor);
-  for (const auto& [b, part] : reduction.blocks()) {
-    *message.add_records() = ToRecord(b, part);
-  }
-  output_.reduce(rounds_[r].version, message);
-}
-
-absl::Status Shard::OnReduced(uint64_t step, const BlockStatistics& merged) {
-  const ReductionKey key(merged.kind(), merged.tensor(), 0);
-  const auto found = reductions_.find(key);
-  if (!bsp() || found == reductions_.end() || step != rounds_[0].version ||
-      merged.records_size() != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "merged statistics of version ", step, " that were not asked for"));
-  }
-  reductions_.erase(found);
-  Resolve(merged.kind(), merged.tensor(), 0, FromRecord(merged.records(0)));
-  return failure_;
-}
-
-void Shard::Resolve(StatisticsKind kind, uint32_t tensor, uint32_t r,
-                    const TensorStats& merged) {
-  const ReductionScope scope = ScopeOf(plan_, kind, tensor);
-  float scale = 1;
-  if (kind == BlockStatistics::GRADIENT_NORM) {
-    const double norm = std::sqrt(merged.sum);
-    const double limit = job_.clip().global_norm();
-    if (norm > limit) scale = static_cast<float>(limit / norm);
-  } else if (kind == BlockStatistics::WEIGHT_STATS) {
-    weight_stats_[tensor] = merged;
-  } else {
-    store_.UpdateLearned(tensor, merged, LearningRateOf(rounds_[r]));
-  }
-  // Finishing the last block opens the next round, which must not be entered.
-  for (size_t place = 0; place < store_.blocks().size(); ++place) {
-    const uint32_t block = store_.blocks()[place];
-    if (block < scope.first_block ||
-        block - scope.first_block >= scope.block_count) {
-      continue;
-    }
-    std::vector<float>& gradient = rounds_[r].blocks[place].gradient;
-    switch (kind) {
-      case BlockStatistics::GRADIENT_STATS:
-        ApplyChainRule(r, place, merged, gradient);
-        break;
-      case BlockStatistics::GRADIENT_NORM:
-        Update(r, place, scale, gradient);
-        break;
-      default:
-        FinishBlock(r, place);
-    }
-  }
 }
 
 }  // namespace terse

@@ -5,7 +5,6 @@
 #define TERSE_SERVER_SHARD_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,25 +20,14 @@
 #include "server/attendance.h"
 #include "server/block_store.h"
 #include "server/buffer_means.h"
+#include "server/mirror.h"
 #include "server/published.h"
 #include "server/reduction.h"
 #include "server/round.h"
+#include "server/shard_output.h"
 #include "server/shard_round.h"
 
 namespace terse {
-
-struct ShardOutput {
-  std::function<void(uint32_t worker, Frame frame)> send;
-  // To the coordinator, which answers with OnReduced.
-  std::function<void(uint64_t step, const wire::BlockStatistics&)> reduce;
-  // What the shard has of its tensors after step `step`, if that is observed;
-  // may be absent.
-  std::function<void(uint64_t step, const wire::Observation&)> observe;
-  // The first worker may begin the step that makes `version`: nothing of it has
-  // been sent to anybody yet, in SSP and async nothing of the version before
-  // either. May be empty.
-  std::function<void(uint64_t version)> opened;
-};
 
 // Whether the job's mode can do what its clipping and quantizers need.
 // Errors: InvalidArgument (exit code 78).
@@ -86,6 +74,17 @@ class Shard {
   // Errors: InvalidArgument (it is too old, or not there yet).
   absl::Status SendPublished(uint32_t worker, uint64_t version) const;
 
+  // What the block's mirror is sent; nothing while its next version is made
+  // with statistics that are on their way: it is sent behind them.
+  // A mirror that has version `before` may be sent what made the next one.
+  std::optional<Frame> MirrorFrame(
+      uint32_t block, std::optional<uint64_t> before = std::nullopt) const;
+  // The mirror has it.
+  absl::Status OnMirrored(uint64_t version, uint32_t block);
+  // In place of Start: goes on with what the mirror of a lost process kept.
+  // Errors: DataLoss (it does not fit together).
+  absl::Status Restore(const Timeline& timeline, const Mirror& mirror);
+
   // The merged statistics of `step`.
   absl::Status OnReduced(uint64_t step, const wire::BlockStatistics& merged);
 
@@ -121,6 +120,7 @@ class Shard {
   // The parts that have come, in the workers' order, with their shares.
   std::vector<Contribution> TakeContributions(Round& round, BlockRound& state);
   void SendBasis(Round& round, size_t place);
+  absl::Status TakeEarlyFactors(absl::Time now, size_t place);
 
   // The way of a block through its round, in this order; each calls the next,
   // or waits for statistics first. `round` indexes rounds_, `place` the store's
@@ -132,6 +132,7 @@ class Shard {
   void Update(uint32_t round, size_t place, float gradient_scale,
               std::span<const float> gradient);
   void FinishBlock(uint32_t round, size_t place);
+  void Publish(uint32_t round, size_t place);
   void FinishRound(uint32_t round);
   void Observe(uint64_t step) const;
 
@@ -141,6 +142,10 @@ class Shard {
               const TensorStats& stats);
   void Resolve(StatisticsKind kind, uint32_t tensor, uint32_t round,
                const TensorStats& merged);
+  bool replicated() const { return job_.cluster().replicas() > 0; }
+  // Blocks of `scope` here that have left statistics behind in this round.
+  size_t CountDone(const ReductionScope& scope) const;
+  void RestoreBlock(size_t place, const Mirror& mirror, bool newest);
 
   // The frames that carry a block: its weights (or the `sum` that made them, if
   // there is one), and before an evaluation that needs them the shadow weights.
@@ -165,10 +170,13 @@ class Shard {
   absl::flat_hash_map<uint32_t, size_t> places_;  // Block to store_.blocks().
   std::vector<float> scratch_;                    // One block's gradient.
   std::vector<uint64_t> updates_;  // By place: how many were applied.
+  std::vector<bool> mirrors_sum_;  // By place: that is shorter than the state.
   absl::Status failure_;           // Of an update; ends the job.
 
   std::vector<Round> rounds_;
   std::map<ReductionKey, Reduction> reductions_;
+  // Of a shard with a mirror: what the round's reductions came to.
+  std::map<std::pair<StatisticsKind, uint32_t>, TensorStats> merged_;
   std::vector<size_t> held_blocks_;        // By tensor: how many lie here.
   std::vector<TensorStats> weight_stats_;  // By tensor, of the last version.
   std::vector<uint64_t> clocks_;           // By worker.

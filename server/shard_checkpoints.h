@@ -46,6 +46,12 @@ class ShardCheckpoints {
   absl::Status OnCut(uint32_t worker, uint64_t version, uint64_t current,
                      const BlockStore& store);
 
+  // Cuts of versions before `version` belong to a process that was lost.
+  void BeginWith(uint64_t version) {
+    any_written_ = version > 0;
+    written_ = version > 0 ? version - 1 : 0;
+  }
+
   // Cuts do without `worker` from now on (its residuals are saved as zeros, its
   // statistics as another's), or wait for it again.
   void Leave(uint32_t worker);

@@ -41,6 +41,13 @@ absl::Status Shard::SendPublished(uint32_t worker, uint64_t version) const {
   for (uint64_t v = version; held && v <= making; ++v) {
     held = published_.ForEach(v, send);
   }
+  if (!held && replicated() && version < making) {
+    return WithExitCode(
+        absl::UnavailableError(absl::StrCat(
+            "version ", version, " went with a server that was lost, and a ",
+            "worker that was lost too asks for it")),
+        ExitCode::kPeerNeverCame);
+  }
   if (!held) {
     return absl::InvalidArgumentError(
         absl::StrCat("version ", version, " is asked for while version ",

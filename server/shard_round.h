@@ -3,6 +3,7 @@
 #define TERSE_SERVER_SHARD_ROUND_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -19,6 +20,7 @@ enum class BlockPhase {
   kGradientStats,
   kNorm,
   kWeightStats,
+  kMirroring,  // Not published before its mirror has it.
   kDone
 };
 
@@ -30,6 +32,9 @@ struct BlockRound {
   std::vector<float> gradient;  // Kept while statistics are on their way.
   std::optional<Frame> basis;   // That went out in this round.
   Buffer sum;  // What comes down in place of the weights, if it does.
+  // By worker: for the basis that goes out in this round, and that a process
+  // which was lost has sent before.
+  std::map<uint32_t, Buffer> early_factors;
 };
 
 // The gradients of one step, from which `version` of the weights comes: of

@@ -78,6 +78,8 @@ absl::Status WorkerSession::Dispatch(PeerId peer, const Frame& frame) {
       return OnMeasure(frame);
     case wire::PROBE:
       return SendToShard(peers_.at(peer), frame);
+    case wire::SHARD_BACK:
+      return OnShardBack(frame);
     case wire::ABORT:
       // The others are told: they may see this worker leave before they hear
       // from the sender why.

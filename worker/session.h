@@ -69,7 +69,8 @@ class WorkerSession {
     PeerId peer;
     std::string address;
     bool welcomed = false;
-    bool away = false;        // It is being joined again.
+    bool away = false;  // It is being joined again.
+    absl::Time away_since;
     std::vector<Frame> sent;  // Since `sent_version_` was complete.
   };
 
@@ -82,9 +83,8 @@ class WorkerSession {
   absl::Status OnWeights(const Frame& frame);
   absl::Status OnSum(const Frame& frame);
   absl::Status OnBasis(const Frame& frame);
-  // Of `compress.gradient: auto`.
-  absl::Status OnMeasure(const Frame& frame);
-  LinkCounters Counters() const;  // Of this session.
+  absl::Status OnMeasure(const Frame& frame);  // See session_codec.cc.
+  LinkCounters Counters() const;               // Of this session.
   // What follows a block of the next version.
   absl::Status OnBlockTaken();
   absl::Status OnEvaluationBlock(const Frame& frame);
@@ -101,6 +101,7 @@ class WorkerSession {
   // session_rejoin.cc. Whether the session connects anew to a shard it loses:
   bool Returns() const;
   void Join(uint32_t shard, const std::string& address, bool returns);
+  absl::Status OnShardBack(const Frame& frame);
   absl::Status OnReturned(uint32_t shard, const wire::Welcome& welcome);
   absl::Status BeginUnderWay();
   absl::Status AdoptStart(const wire::Start& start);
@@ -191,7 +192,6 @@ class WorkerSession {
   absl::Time pushed_;  // When the last gradient had been queued.
   uint64_t taken_before_push_ns_ = 0;  // Decoding and applying until then.
   std::vector<uint64_t> step_ns_;
-
   std::optional<absl::Status> result_;
 };
 

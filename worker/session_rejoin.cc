@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/checkpoint/members.h"
+#include "common/wire/event_loop.h"
 #include "common/wire/messages.h"
 #include "spdlog/spdlog.h"
 #include "worker/session.h"
@@ -18,8 +19,10 @@ bool WorkerSession::Returns() const {
 
 void WorkerSession::Join(uint32_t shard, const std::string& address,
                          bool returns) {
-  const absl::Duration timeout =
+  absl::Duration timeout =
       returns ? RejoinTimeout(*job_) : options_.join_timeout;
+  // The coordinator, who knows who is away, speaks first.
+  if (returns && job_->cluster().replicas() > 0) timeout += kStopTimeout;
   if (shard >= shards_.size()) shards_.resize(shard + 1);
   shards_[shard].peer = link_.Connect(address, timeout);
   shards_[shard].address = address;
@@ -60,9 +63,15 @@ void WorkerSession::OnPeerLost(PeerId id, const absl::Status& reason) {
   if (ended()) return;
   const std::string why =
       reason.ok() ? "it closed the connection" : std::string(reason.message());
-  if (Returns() && !shards_[shard].away) {
+  ShardPeer& lost = shards_[shard];
+  const absl::Time now = clock_.Now();
+  // A process that takes a shard's place may be lost as well.
+  const bool again = lost.away && job_->cluster().replicas() > 0 &&
+                     now - lost.away_since < RejoinTimeout(*job_);
+  if (Returns() && (!lost.away || again)) {
     spdlog::warn("shard {} was lost: {}; connecting anew", shard, why);
-    shards_[shard].away = true;
+    if (!lost.away) lost.away_since = now;
+    lost.away = true;
     Join(shard, shards_[shard].address, /*returns=*/true);
     return;
   }
@@ -80,6 +89,24 @@ void WorkerSession::Leave(const absl::Status& reason) {
   } else {
     Abort(reason);
   }
+}
+
+absl::Status WorkerSession::OnShardBack(const Frame& frame) {
+  TERSE_ASSIGN_OR_RETURN(const auto back, ParseMessage<wire::ShardBack>(frame));
+  if (!job_ || job_->cluster().replicas() == 0 || back.shard() == 0 ||
+      back.shard() >= shards_.size()) {
+    return absl::InvalidArgumentError("a shard is back that was none");
+  }
+  // At the same place it is found without being told.
+  ShardPeer& shard = shards_[back.shard()];
+  if (shard.address == back.address()) return absl::OkStatus();
+  spdlog::info("shard {} is at {} now", back.shard(), back.address());
+  peers_.erase(shard.peer);
+  link_.Close(shard.peer);
+  if (!shard.away) shard.away_since = clock_.Now();
+  shard.away = started_;
+  Join(back.shard(), back.address(), /*returns=*/started_);
+  return absl::OkStatus();
 }
 
 absl::Status WorkerSession::OnReturned(uint32_t shard,

@@ -36,6 +36,10 @@ inline constexpr size_t kLowRankElementsMax = size_t{1} << 26;
 // job (80 MB each) before Send reports ResourceExhausted.
 inline constexpr size_t kOutboxBytesMax = size_t{1} << 30;
 
+// Bytes of a shard's state under way to its mirror: a quarter of what a link
+// queues, and more than any block has, so that one always goes.
+inline constexpr size_t kMirrorBytesUnderWayMax = kOutboxBytesMax / 4;
+
 inline constexpr uint32_t kWorkersMax = 4096;
 inline constexpr uint32_t kServersMax = 1024;
 

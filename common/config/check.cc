@@ -84,6 +84,32 @@ absl::Status CheckTrain(const Job& job, const ErrorAtPath& error_at) {
   return absl::OkStatus();
 }
 
+// A server's state is mirrored where all servers are in step, and workers can
+// come back to the process that takes a lost one's place.
+absl::Status CheckReplicas(const Job& job, const ErrorAtPath& error_at) {
+  const Cluster& cluster = job.cluster();
+  if (cluster.replicas() == 0) return absl::OkStatus();
+  const char* needs = nullptr;
+  if (cluster.servers() < 2) {
+    needs =
+        "cluster.servers of 2 or more, not colocated: another one keeps "
+        "what a server has";
+  } else if (cluster.mode() != Cluster::BSP) {
+    needs = "cluster.mode bsp";
+  } else if (cluster.transport() != Cluster::GRPC) {
+    needs = "cluster.transport grpc: over the others nobody comes back";
+  } else if (cluster.backup_workers() > 0 ||
+             cluster.on_worker_loss() == Cluster::CONTINUE) {
+    needs =
+        "cluster.on_worker_loss wait and no backup workers: a step that "
+        "closes without somebody cannot be made again";
+  } else if (job.compress().gradient().kind() == GradientCodec::FASTEST) {
+    needs = "a compress.gradient other than auto";
+  }
+  if (needs == nullptr) return absl::OkStatus();
+  return error_at("cluster.replicas", absl::StrCat("needs ", needs));
+}
+
 template <typename Rules>
 absl::Status CheckRules(const Rules& rules, const std::string& path,
                         const ErrorAtPath& error_at) {
@@ -153,6 +179,7 @@ absl::Status CheckJob(const Job& job, const ErrorAtPath& error_at) {
       CheckRules(job.compress().rules(), "compress.rules", error_at));
   TERSE_RETURN_IF_ERROR(CheckAuto(job, error_at));
   TERSE_RETURN_IF_ERROR(CheckOptimizer(job, error_at));
+  TERSE_RETURN_IF_ERROR(CheckReplicas(job, error_at));
   return CheckTrain(job, error_at);
 }
 

@@ -88,9 +88,11 @@ class TrainRun {
   // Whether the rest of the job waits for another process in a lost worker's
   // place, or goes on without; says so.
   Supervisor::Loss Lose(const Role& role, const std::string& what);
-  // Kills workers that the job has lost and that neither end nor come back:
-  // only then can another take their place.
+  // Kills those that the job has lost and that neither end nor come back: only
+  // then can another take their place.
   void KillThoseThatHang();
+  void KillIfItHangs(const std::string& kind, uint32_t rank);
+  bool Replaces(const Role& role) const;
   // Whether the job is to be started again after this; says so.
   bool Restarts(const Outcome& outcome);
   absl::StatusOr<Milliseconds> Tick();
@@ -117,7 +119,7 @@ class TrainRun {
   bool all_started_ = false;
   double attempt_seconds_ = 0;                // When this attempt began.
   std::map<std::string, uint32_t> restarts_;  // By role.
-  std::map<uint32_t, steady_clock::time_point> lost_since_;  // By worker.
+  std::map<std::string, steady_clock::time_point> lost_since_;  // By role.
   bool page_told_ = false;
 };
 
@@ -190,13 +192,14 @@ absl::StatusOr<Outcome> TrainRun::RunOnce() {
 }
 
 Supervisor::Loss TrainRun::Lose(const Role& role, const std::string& what) {
-  if (!role.name.starts_with("worker") ||
-      state_.phase != ProgressState::Phase::kTraining) {
+  const bool worker = role.name.starts_with("worker");
+  if (state_.phase != ProgressState::Phase::kTraining ||
+      !(worker || Replaces(role))) {
     return {};
   }
   const uint32_t restarts = restarts_[role.name];
-  if (!replaces_workers_ || restarts >= options_.restarts_max) {
-    if (!ContinuesWithout(job_)) return {};
+  if (!Replaces(role) || restarts >= options_.restarts_max) {
+    if (!worker || !ContinuesWithout(job_)) return {};
     printer_.Say(absl::StrFormat("terse: %s %s; the job goes on without it",
                                  role.name, what));
     return {.job_goes_on = true};
@@ -204,11 +207,18 @@ Supervisor::Loss TrainRun::Lose(const Role& role, const std::string& what) {
   ++restarts_[role.name];
   const Milliseconds wait = BackOff(restarts);
   printer_.Say(absl::StrFormat(
-      "terse: %s %s; another takes its rank in %.1f s (restart %d of %d of "
+      "terse: %s %s; another takes its %s in %.1f s (restart %d of %d of "
       "this role)",
-      role.name, what, std::chrono::duration<double>(wait).count(),
-      restarts + 1, options_.restarts_max));
+      role.name, what, worker ? "rank" : "place",
+      std::chrono::duration<double>(wait).count(), restarts + 1,
+      options_.restarts_max));
   return {.job_goes_on = true, .replaced_after = wait};
+}
+
+bool TrainRun::Replaces(const Role& role) const {
+  if (role.name.starts_with("worker")) return replaces_workers_;
+  // What the coordinator knows nobody else does.
+  return job_.cluster().replicas() > 0 && !role.coordinator;
 }
 
 bool TrainRun::Restarts(const Outcome& outcome) {
@@ -249,19 +259,26 @@ void TrainRun::KillThoseThatHang() {
     lost_since_.clear();
     return;
   }
+  for (uint32_t rank = 0; rank < job_.cluster().workers(); ++rank) {
+    KillIfItHangs("worker", rank);
+  }
+  for (uint32_t s = 1; s < ServerCount(job_); ++s) {
+    if (job_.cluster().replicas() > 0) KillIfItHangs("server", s);
+  }
+}
+
+void TrainRun::KillIfItHangs(const std::string& kind, uint32_t rank) {
   const auto now = steady_clock::now();
   const std::chrono::seconds timeout(job_.cluster().peer_timeout_seconds());
-  for (uint32_t rank = 0; rank < job_.cluster().workers(); ++rank) {
-    if (state_.joined.contains({"worker", rank})) {
-      lost_since_.erase(rank);
-      continue;
-    }
-    const auto since = lost_since_.emplace(rank, now).first->second;
-    const std::string name = absl::StrCat("worker ", rank);
-    if (now - since < timeout || !supervisor_->Kill(name, since)) continue;
-    printer_.Say(
-        absl::StrCat("terse: ", name, " is lost and does not end: killed it"));
+  const std::string name = absl::StrCat(kind, " ", rank);
+  if (state_.joined.contains({kind, rank})) {
+    lost_since_.erase(name);
+    return;
   }
+  const auto since = lost_since_.emplace(name, now).first->second;
+  if (now - since < timeout || !supervisor_->Kill(name, since)) return;
+  printer_.Say(
+      absl::StrCat("terse: ", name, " is lost and does not end: killed it"));
 }
 
 absl::Status TrainRun::StartOthersWhenReady() {

@@ -194,7 +194,11 @@ class Chaos {
   }
 
   void DrawServers() {
-    job_.mutable_cluster()->set_servers(1 + draws_.Below(servers_max_));
+    const auto servers = static_cast<uint32_t>(1 + draws_.Below(servers_max_));
+    job_.mutable_cluster()->set_servers(servers);
+    if (!bsp()) return;
+    job_.mutable_cluster()->set_replicas(
+        servers > 1 ? static_cast<uint32_t>(draws_.Below(2)) : 0);
   }
 
   // What is wrong with the steps in a checkpoint; empty: nothing.
@@ -248,8 +252,12 @@ class Chaos {
     // Of each worker: two versions and an evaluation down; a gradient up; what
     // it keeps, up and down.
     const uint64_t parameters = result.report["parameters"];
+    // Of a server's state: weights and Adam's two moments, to a mirror and
+    // back.
     const uint64_t bound =
-        job_.cluster().workers() * (parameters * sizeof(float) * 8 + (1 << 16));
+        job_.cluster().workers() *
+            (parameters * sizeof(float) * 8 + (1 << 16)) +
+        job_.cluster().replicas() * parameters * sizeof(float) * 3 * 4;
     if (result.bytes_under_way_max > bound) {
       return absl::StrCat(result.bytes_under_way_max,
                           " bytes were under way, the bound is ", bound);
@@ -266,7 +274,16 @@ class Chaos {
         .train_samples = 400, .test_samples = 23, .counts = counts_};
     options.checkpoint_directory = absl::StrCat(scratch_, "/", folder);
     options.tick_ms = 20;
-    options.loss = loss;
+    if (loss) options.losses = {*loss};
+    if (loss && job_.cluster().replicas() > 0 && draws_.Below(2) == 0) {
+      // A server more, soon after or before.
+      options.losses.push_back(
+          {.process =
+               static_cast<uint32_t>(draws_.Below(job_.cluster().servers())),
+           .after =
+               loss->after * 0.001 * static_cast<double>(draws_.Below(2000))});
+    }
+    options.moves = draws_.Below(2) == 0;
     options.repeats_per_mille = calm_seconds_ > 0 ? draws_.Below(100) : 0;
     // Shorter than any timeout: nobody may notice.
     for (uint64_t i = calm_seconds_ > 0 ? draws_.Below(3) : 0; i > 0; --i) {

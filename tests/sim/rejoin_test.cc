@@ -96,8 +96,8 @@ TEST(RejoinTest, AReplacementRepeatsTheStepAndNobodyElseDoes) {
     SCOPED_TRACE(part);
     SimJobOptions options;
     options.network.seed = part;
-    options.loss = {.process = 3 + uint32_t(part) % 3,
-                    .after = calm.seconds * absl::Seconds(1) * part / 24};
+    options.losses = {{.process = 3 + uint32_t(part) % 3,
+                       .after = calm.seconds * absl::Seconds(1) * part / 24}};
     options.replace_after = absl::Milliseconds(300);
     const SimJobResult result = RunJob(job, options);
     // Before the start there is nothing to wait with, at the end nobody to.
@@ -117,8 +117,8 @@ TEST(RejoinTest, ARankWithStateHasNoReplacement) {
       {"compress.gradient={kind: topk, ratio: 0.05, error_feedback: true}"});
   const SimJobResult calm = RunJob(job);
   SimJobOptions options;
-  options.loss = {.process = 4,
-                  .after = calm.seconds * absl::Milliseconds(500)};
+  options.losses = {
+      {.process = 4, .after = calm.seconds * absl::Milliseconds(500)}};
   options.replace_after = absl::Milliseconds(300);
   const SimJobResult result = RunJob(job, options);
   EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kPeerNeverCame);
@@ -130,8 +130,8 @@ TEST(RejoinTest, ARankIsKeptForALimitedTime) {
   const Job job = MakeJob({});
   const SimJobResult calm = RunJob(job);
   SimJobOptions options;
-  options.loss = {.process = 4,
-                  .after = calm.seconds * absl::Milliseconds(500)};
+  options.losses = {
+      {.process = 4, .after = calm.seconds * absl::Milliseconds(500)}};
   const SimJobResult result = RunJob(job, options);
   EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kPeerNeverCame);
   EXPECT_THAT(std::string(result.status.message()),

@@ -105,11 +105,18 @@ class SimJob {
         workers_[0].link.reset();
       });
     }
-    if (options_.loss) {
-      network_.Schedule(options_.loss->after, [this] { Lose(); });
+    for (const SimJobOptions::Loss& loss : options_.losses) {
+      network_.Schedule(loss.after, [this, loss] { Lose(loss); });
     }
     for (const SimJobOptions::Trouble& trouble : options_.troubles) {
       network_.Schedule(trouble.after, [this, trouble] {
+        if (trouble.server) {
+          const Node<Server>& node = servers_[*trouble.server];
+          if (node.link == nullptr || node.lost) return;
+          network_.Cut(*node.link,
+                       Address((*trouble.server + 1) % servers_.size()));
+          return;
+        }
         const Node<WorkerSession>& node = workers_[trouble.worker];
         if (node.link == nullptr || node.lost) return;
         if (trouble.stall) {
@@ -202,20 +209,36 @@ class SimJob {
   }
 
   template <typename Node>
-  void LoseNode(Node& node) {
+  void LoseNode(Node& node, bool silent) {
     node.lost = true;
     node.sink.set_role(nullptr);
-    if (!options_.loss->silent) node.link.reset();
+    if (!silent) node.link.reset();
   }
 
-  void Lose() {
-    const uint32_t process = options_.loss->process;
-    if (process < servers_.size()) {
-      LoseNode(servers_[process]);
+  void Lose(const SimJobOptions::Loss& loss) {
+    if (loss.process < servers_.size()) {
+      const uint32_t shard = loss.process;
+      if (servers_[shard].lost) return;
+      LoseNode(servers_[shard], loss.silent);
+      if (!options_.replace_after || loss.silent || shard == 0 ||
+          job_.cluster().replicas() == 0) {
+        return;
+      }
+      network_.Schedule(*options_.replace_after, [this, shard] {
+        lost_servers_.push_back(std::move(servers_[shard]));
+        servers_[shard] = {};
+        servers_[shard].link = network_.MakeLink(
+            options_.moves
+                ? absl::StrCat(Address(shard), ".", lost_servers_.size())
+                : Address(shard),
+            servers_[shard].sink);
+        StartServer(shard, {});
+      });
     } else {
-      const uint32_t rank = process - servers_.size();
-      LoseNode(workers_[rank]);
-      if (!options_.replace_after || options_.loss->silent) return;
+      const uint32_t rank = loss.process - servers_.size();
+      if (workers_[rank].lost) return;
+      LoseNode(workers_[rank], loss.silent);
+      if (!options_.replace_after || loss.silent) return;
       network_.Schedule(*options_.replace_after, [this, rank] {
         lost_.push_back(std::move(workers_[rank]));
         workers_[rank] = {};
@@ -385,6 +408,7 @@ class SimJob {
   std::vector<Node<WorkerSession>> workers_;
   // Replaced ones, which events that are pending may still name.
   std::vector<Node<WorkerSession>> lost_;
+  std::vector<Node<Server>> lost_servers_;
   Node<WorkerSession> claimant_;
   std::vector<uint64_t> steps_;  // By worker: that comes next.
   std::vector<bool> begun_;      // By worker: whether steps_ is known.

@@ -38,13 +38,13 @@ struct SimJobOptions {
   WorkMeter measure_work;
   // When worker 0 vanishes without a word.
   std::optional<absl::Duration> lose_worker_after;
-  // One process, servers first, then workers, that is lost.
+  // Processes, servers first, then workers, that are lost.
   struct Loss {
     uint32_t process = 0;
     absl::Duration after;
     bool silent = false;  // It stands still and nobody is told.
   };
-  std::optional<Loss> loss;
+  std::vector<Loss> losses;
   // What happens between a worker and a shard: the connection breaks, or the
   // worker is cut off, or stands still, for a time.
   struct Trouble {
@@ -52,12 +52,17 @@ struct SimJobOptions {
     uint32_t shard = 0;
     absl::Duration after;
     std::optional<absl::Duration> stall;  // None: the connection breaks.
+    // In place of the worker's: of this server to the one that mirrors it.
+    std::optional<uint32_t> server = std::nullopt;
   };
   std::vector<Trouble> troubles;
   // Workers' pushes that come twice, of a thousand.
   uint64_t repeats_per_mille = 0;
-  // When another process takes the rank of a worker that is lost; none: never.
+  // When another process takes the rank of a worker that is lost, or with
+  // cluster.replicas of a server but the coordinator; none: never.
   std::optional<absl::Duration> replace_after;
+  // Such a server listens at another address.
+  bool moves = false;
   // When a second process claims the rank of worker 0, which runs.
   std::optional<absl::Duration> claim_after;
 };

@@ -3,6 +3,7 @@
 with the weights of an undisturbed one.
 
     tests/bench/kills/kills.py DATA_DIR [--kills 100] [--stops 20] [--seed 1]
+        [--role "server 1"]... [--set KEY=VALUE]...
 
 Runs the MNIST job beside this file (binary weights, TernGrad with a shared scale,
 one tensor with top-k and error feedback) undisturbed, then again for every kill:
@@ -26,6 +27,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "../../..")
+GOES_ON = re.compile("goes on from its last checkpoint|another takes its")
 ROLES = ["server 0", "server 1", "worker 0", "worker 1", "worker 2"]
 
 
@@ -35,6 +37,8 @@ def start(options, run_dir):
         os.path.join(HERE, "job.yaml"), "--data-dir", options.data_dir,
         "--run-dir", run_dir, "--max-restarts", "10"
     ]
+    for change in options.set:
+        command += ["--set", change]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE, text=True)
 
@@ -79,7 +83,7 @@ def disturbed(options, scratch, number, draw, calm_seconds):
     """One run with one loss; returns (weights or None, seconds, noticed)."""
     run_dir = os.path.join(scratch, f"run{number}")
     stop = number < options.stops
-    role = draw.choice(ROLES)
+    role = draw.choice(options.role or ROLES)
     moment = draw.uniform(0, calm_seconds)
     begin = time.monotonic()
     process = start(options, run_dir)
@@ -90,7 +94,7 @@ def disturbed(options, scratch, number, draw, calm_seconds):
         os.kill(victim, signal.SIGSTOP if stop else signal.SIGKILL)
     noticed = None
     for line in process.stderr:
-        if noticed is None and "goes on from its last checkpoint" in line:
+        if noticed is None and GOES_ON.search(line):
             noticed = time.monotonic() - struck
     process.wait()
     seconds = time.monotonic() - begin
@@ -111,6 +115,10 @@ def main():
     parser.add_argument("--stops", type=int, default=20,
                         help="how many of them are SIGSTOPs")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--role", action="append", default=[],
+                        help="draw from these alone")
+    parser.add_argument("--set", action="append", default=[],
+                        help="a change of the job, as of terse train")
     parser.add_argument("--build", default=os.path.join(ROOT, "build/release"))
     options = parser.parse_args()
     options.data_dir = os.path.abspath(options.data_dir)

@@ -110,8 +110,18 @@ Frame ReadFrame(Input& input) {
   return MakeFrame(type, step, block, Buffer::CopyOf(input.Bytes(bytes)));
 }
 
-Frame Welcome(const Job& job) {
+// To a job that begins or, if `under_way`, to one that a shard has been lost
+// of.
+Frame Welcome(const Job& job, bool under_way) {
   wire::Welcome welcome;
+  if (under_way) {
+    welcome.mutable_start()->set_steps_total(2);
+    welcome.mutable_start()->set_steps_per_epoch(2);
+    for (const char* const address : {"a", "b"}) {
+      welcome.mutable_start()->add_shard_addresses(address);
+      welcome.add_incarnations(0);
+    }
+  }
   welcome.set_job_yaml(PrintJob(job));
   welcome.add_shard_addresses("a");
   welcome.add_shard_addresses("b");
@@ -142,7 +152,7 @@ void Play(Role& role, FuzzLink& link, ManualClock& clock, const Job& job,
         break;
       default: {
         const bool welcome = ((event >> 2) & 7) == 7;
-        Frame frame = welcome ? Welcome(job) : ReadFrame(input);
+        Frame frame = welcome ? Welcome(job, event & 0x40) : ReadFrame(input);
         if (gone.contains(peer) || link.closed.contains(peer)) break;
         link.open.insert(peer);
         role.OnFrame(PeerId{peer}, std::move(frame));
@@ -200,6 +210,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         parsed->push_back(*job);
       }
     }
+    const auto mirrored =
+        ParseJob(kJob, "fuzz_session", {"cluster.replicas=1"});
+    TERSE_CHECK(mirrored.ok());
+    parsed->push_back(*mirrored);
     return parsed;
   }();
   Input input(data, size);

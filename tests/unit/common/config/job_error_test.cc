@@ -72,7 +72,7 @@ TEST(JobErrorTest, WrongType) {
             "transport, mode, staleness_steps_max, threads_per_worker, "
             "join_timeout_seconds, peer_timeout_seconds, "
             "step_timeout_seconds, on_worker_loss, rejoin_timeout_seconds, "
-            "backup_workers, device), not '3'");
+            "backup_workers, replicas, device), not '3'");
   EXPECT_EQ(ErrorOf("model: {mlp: {hidden: 8}}\ntrain: {epochs: 1}"),
             "job.yaml:1:23: model.mlp.hidden: expects a list, not '8'");
   EXPECT_EQ(ErrorOf("model: {mlp: [8, x]}\ntrain: {epochs: 1}"),
@@ -223,6 +223,20 @@ TEST(JobErrorTest, RulesOverSeveralKeys) {
                            "final_learning_rate: 0}}")),
               HasSubstr("optimizer.schedule.final_learning_rate: kind "
                         "exponential never comes to 0"));
+  const auto replicas = [](const std::string& cluster, const char* rest = "") {
+    return ErrorOf(With("cluster: {replicas: 1, " + cluster + "}\n" + rest));
+  };
+  EXPECT_THAT(replicas("servers: 1"),
+              HasSubstr("cluster.replicas: needs cluster.servers of 2"));
+  EXPECT_THAT(replicas("servers: colocated"),
+              HasSubstr("cluster.replicas: needs cluster.servers of 2"));
+  EXPECT_THAT(replicas("servers: 2, mode: async"), HasSubstr("replicas"));
+  EXPECT_THAT(replicas("servers: 2, transport: mpi"),
+              HasSubstr("cluster.replicas: needs cluster.transport grpc"));
+  EXPECT_THAT(replicas("servers: 2, on_worker_loss: continue"),
+              HasSubstr("cluster.replicas: needs cluster.on_worker_loss wait"));
+  EXPECT_THAT(replicas("servers: 2", "compress: {gradient: auto}"),
+              HasSubstr("cluster.replicas: needs a compress.gradient other"));
   for (const char* name : {"''", "a/b", "..", "\"a\\nb\""}) {
     EXPECT_THAT(ErrorOf(With(std::string("name: ") + name)),
                 StartsWith("job.yaml:1:1: name: "));

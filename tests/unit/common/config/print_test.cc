@@ -110,6 +110,7 @@ cluster:
   on_worker_loss: wait
   rejoin_timeout_seconds: 60
   backup_workers: 0
+  replicas: 0
   device: auto
 checkpoint:
   every_steps: 0

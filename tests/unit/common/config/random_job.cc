@@ -176,6 +176,15 @@ Job RandomJob(uint64_t seed) {
                       milestones->end());
   }
   if (job.cluster().mode() != Cluster::BSP) job.clear_checkpoint();
+  Cluster& cluster = *job.mutable_cluster();
+  if (cluster.replicas() > 0) {
+    cluster.set_servers(2 + cluster.servers() % 3);
+    cluster.clear_mode();
+    cluster.clear_transport();
+    cluster.clear_on_worker_loss();
+    cluster.clear_backup_workers();
+    job.mutable_compress()->clear_gradient();
+  }
   const auto no_auto = [](GradientCodec& codec) {
     if (codec.kind() == GradientCodec::FASTEST) codec.Clear();
   };
