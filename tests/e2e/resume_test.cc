@@ -82,6 +82,33 @@ TEST_F(ResumedJob, AKilledRoleIsStartedAgain) {
   EXPECT_EQ(Weights(directory_ / "run/report.json"), expected);
 }
 
+TEST_F(ResumedJob, AKilledServerThatIsMirroredCostsNoStep) {
+  const std::string expected = Undisturbed();
+  const auto command = Start({"--servers", "2", "--set", "cluster.replicas=1"});
+  for (int i = 0; i < 2; ++i) {
+    const auto found = ProcessesWith(mark_, "--shard 1");
+    if (!found.empty()) kill(found[0], SIGKILL);
+    usleep(1'500'000);
+  }
+  const CommandResult result = command->Wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("server 1 was killed by SIGKILL; another takes "
+                              "its place"),
+                    Not(HasSubstr("goes on from its last checkpoint"))));
+  EXPECT_EQ(Weights(directory_ / "run/report.json"), expected);
+  // The job was started once, and no step came twice.
+  uint64_t step = 0;
+  int starts = 0;
+  for (const auto& event : ReadEvents(directory_ / "run/metrics.jsonl")) {
+    starts += event.at("event") == "start";
+    if (event.at("event") != "progress") continue;
+    EXPECT_GT(event.at("step"), step);
+    step = event.at("step");
+  }
+  EXPECT_EQ(starts, 1);
+}
+
 // Workers with clocks of their own.
 class ResumedClocks : public ResumedJob {
  protected:
