@@ -175,9 +175,9 @@ TEST_F(ClocksTest, ALostProcessEndsTheRunAndTheNextGoesOn) {
       SimJobOptions options = Counting(process);
       const double seconds = Run(job, options).seconds;
       fs::remove_all(folder_);
-      options.loss = {.process = process,
-                      .after = seconds * absl::Milliseconds(600),
-                      .silent = process % 2 == 1};
+      options.losses = {{.process = process,
+                         .after = seconds * absl::Milliseconds(600),
+                         .silent = process % 2 == 1}};
       const SimJobResult struck = Run(job, options);
       ASSERT_EQ(ExitCodeOf(struck.status), ExitCode::kPeerNeverCame)
           << struck.status;
