@@ -46,9 +46,9 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
   if (!SameToken(join.token(), options_.token)) {
     return absl::PermissionDeniedError("the job token is not this job's");
   }
+  if (ended() && !goes_on() && !result_->ok()) return *result_;
   if (ended() && !goes_on() && started_ && join.role() == wire::Join::WORKER) {
     // It was lost before it heard of the end, or takes the place of one.
-    if (!result_->ok()) return *result_;
     link_.Send(id, MakeFrame(wire::FINISH, 0, 0, {})).IgnoreError();
     link_.Close(id);
     leaving_.insert(id);

@@ -205,7 +205,9 @@ class SimJob {
 
   template <typename Node>
   void AddResult(const Node& node) {
-    if (node.started && !node.lost) result_.status.Update(node.role->result());
+    if (!node.started || node.lost) return;
+    result_.status.Update(node.role->result());
+    result_.statuses.push_back(node.role->result());
   }
 
   template <typename Node>

@@ -68,7 +68,8 @@ struct SimJobOptions {
 };
 
 struct SimJobResult {
-  absl::Status status;  // The first error of any role.
+  absl::Status status;                 // The first error of any role.
+  std::vector<absl::Status> statuses;  // Of those that were not lost.
   nlohmann::json report;
   std::vector<nlohmann::json> events;
   uint64_t frames = 0;

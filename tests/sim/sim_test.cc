@@ -314,6 +314,24 @@ TEST(SimJobTest, ALostWorkerEndsTheJobAsALostPeer) {
   }
 }
 
+TEST(SimJobTest, WhoComesToAJobThatHasFailedHearsWhy) {
+  int late = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SimJobOptions options;
+    options.network.seed = seed;
+    options.start_spread = absl::Seconds(2);
+    options.loss = {.process = 1, .after = absl::Seconds(1)};
+    const SimJobResult result =
+        RunSimJob(MakeJob({"cluster.servers=2", "train.steps=10000"}), options);
+    for (const absl::Status& status : result.statuses) {
+      EXPECT_EQ(ExitCodeOf(status), ExitCode::kPeerNeverCame)
+          << status << " seed " << seed;
+    }
+    late += result.steps == 0;
+  }
+  EXPECT_GT(late, 5);
+}
+
 TEST(SimJobTest, AJobThatFailsEndsAtOnce) {
   SimJobOptions options;
   options.model.noise = std::numeric_limits<float>::quiet_NaN();
