@@ -2,12 +2,31 @@
 
 #include <algorithm>
 #include <cstring>
-#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "proto/wire.pb.h"
 
 namespace terse {
+
+Buffer MeanOf(std::span<const std::optional<Buffer>> payloads, size_t count) {
+  Buffer mean = Buffer::Allocate(count * sizeof(float));
+  const std::span<float> sums(
+      reinterpret_cast<float*>(mean.mutable_bytes().data()), count);
+  std::fill(sums.begin(), sums.end(), 0.0f);
+  size_t there = 0;
+  for (const std::optional<Buffer>& payload : payloads) {
+    if (!payload) continue;
+    ++there;
+    const std::byte* source = payload->bytes().data();
+    for (size_t i = 0; i < count; ++i) {
+      float value;
+      std::memcpy(&value, source + i * sizeof(float), sizeof(float));
+      sums[i] += value;
+    }
+  }
+  for (float& sum : sums) sum /= static_cast<float>(there);
+  return mean;
+}
 
 absl::Status BufferMeans::Add(uint32_t worker, uint64_t version, uint32_t block,
                               Buffer payload) {
@@ -43,22 +62,8 @@ void BufferMeans::CloseIfComplete(uint64_t version, uint32_t block,
     received += part.payloads[w].has_value();
   }
   if (received == 0) return;
-  const size_t count = plan_.blocks[block].count;
-  Buffer mean = Buffer::Allocate(count * sizeof(float));
-  const std::span<float> sums(
-      reinterpret_cast<float*>(mean.mutable_bytes().data()), count);
-  std::fill(sums.begin(), sums.end(), 0.0f);
-  for (std::optional<Buffer>& payload : part.payloads) {
-    if (!payload) continue;
-    const std::byte* source = payload->bytes().data();
-    for (size_t i = 0; i < count; ++i) {
-      float value;
-      std::memcpy(&value, source + i * sizeof(float), sizeof(float));
-      sums[i] += value;
-    }
-    payload.reset();
-  }
-  for (float& sum : sums) sum /= static_cast<float>(received);
+  Buffer mean = MeanOf(part.payloads, plan_.blocks[block].count);
+  for (std::optional<Buffer>& payload : part.payloads) payload.reset();
   part.closed = true;
   for (auto& [key, other] : parts_) {
     if (key.first < version) other.mean.reset();

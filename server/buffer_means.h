@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,10 @@
 #include "server/attendance.h"
 
 namespace terse {
+
+// The mean of `count` floats over the payloads that are there, added in their
+// order. Requires: one at least; each has `count` floats.
+Buffer MeanOf(std::span<const std::optional<Buffer>> payloads, size_t count);
 
 class BufferMeans {
  public:

@@ -192,6 +192,9 @@ absl::Status Server::OnPull(uint32_t worker, const Frame& frame) {
     if (version < frame.step) continue;
     Send(*workers_[worker], MakeFrame(wire::CHECKPOINT, version, 0, Buffer()));
   }
+  if (frame.block == 1) {
+    TERSE_RETURN_IF_ERROR(shard_->SendStatistics(worker, frame.step));
+  }
   return shard_->SendPublished(worker, frame.step);
 }
 

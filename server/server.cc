@@ -181,6 +181,10 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
       TERSE_RETURN_IF_ERROR(CheckBlock(frame.block, /*buffer=*/true));
       return shard_->OnBuffers(worker, frame.step, frame.block,
                                std::move(frame.payload));
+    case wire::STATISTICS:
+      TERSE_RETURN_IF_ERROR(CheckBlock(frame.block, /*buffer=*/true));
+      return shard_->OnStatistics(worker, frame.step, frame.block,
+                                  std::move(frame.payload));
     case wire::STEP: {
       TERSE_ASSIGN_OR_RETURN(const auto report,
                              ParseMessage<wire::StepReport>(frame));
@@ -246,7 +250,7 @@ absl::Status Server::StartJob(const Timeline& timeline) {
                         ExitCode::kBadJob);
   }
   started_ = true;
-  version_since_ = clock_.Now();
+  version_seen_ = {first_version_, clock_.Now()};
   for (Member& member : members_) member.receives = true;
   if (coordinator() && replication_) {
     for (uint32_t s = 0; s < shards_.size(); ++s) {

@@ -155,8 +155,7 @@ class Server {
   Link& link_;
   const Clock& clock_;
   absl::Time join_deadline_;
-  uint64_t version_seen_ = 0;  // That this shard was last at,
-  absl::Time version_since_;   // and since when.
+  std::pair<uint64_t, absl::Time> version_seen_;  // And since when.
   std::optional<Job> job_;
   std::string job_yaml_;
   std::unique_ptr<Plan> plan_;

@@ -173,15 +173,15 @@ void Server::CheckDeadlines() {
     return;
   }
   // In SSP and async, that of the slowest worker.
-  if (std::exchange(version_seen_, shard_->version()) != shard_->version()) {
-    version_since_ = now;
+  if (version_seen_.first != shard_->version()) {
+    version_seen_ = {shard_->version(), now};
   }
   const uint32_t seconds = job_->cluster().step_timeout_seconds();
   if (seconds == 0) return;
   // The coordinator, which knows more, speaks first.
   const absl::Duration more =
       coordinator() ? absl::ZeroDuration() : kStopTimeout;
-  if (now - version_since_ < absl::Seconds(seconds) + more) return;
+  if (now - version_seen_.second < absl::Seconds(seconds) + more) return;
   std::vector<std::string> missing;
   for (uint32_t w = 0; w < workers_.size(); ++w) {
     if (coordinator() && !members_[w].said_goodbye &&

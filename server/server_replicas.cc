@@ -54,7 +54,7 @@ absl::Status Server::Restore() {
                          AdoptStart(wire::Start(start_)));
   TERSE_RETURN_IF_ERROR(shard_->Restore(timeline, *mirror));
   started_ = true;
-  version_since_ = clock_.Now();
+  version_seen_.second = clock_.Now();
   restored_ = true;
   const uint64_t newest = mirror->newest();
   spdlog::info("goes on at step {} with what was mirrored", shard_->version());

@@ -75,6 +75,8 @@ Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
                         output_.send(w, mean);
                       }
                     }),
+      last_statistics_(plan, index,
+                       SharesStatistics(job, plan) ? VersionsKept(job) : 0),
       released_(job.cluster().workers()) {
   for (size_t place = 0; place < store_.blocks().size(); ++place) {
     const uint32_t block = store_.blocks()[place];

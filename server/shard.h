@@ -20,6 +20,7 @@
 #include "server/attendance.h"
 #include "server/block_store.h"
 #include "server/buffer_means.h"
+#include "server/last_statistics.h"
 #include "server/mirror.h"
 #include "server/published.h"
 #include "server/reduction.h"
@@ -64,6 +65,8 @@ class Shard {
   }
   absl::Status OnBuffers(uint32_t worker, uint64_t version, uint32_t block,
                          Buffer payload);
+  absl::Status OnStatistics(uint32_t worker, uint64_t version, uint32_t block,
+                            Buffer payload);
 
   // BSP rounds close without `worker` from now on, or wait for it again; see
   // shard_members.cc.
@@ -73,6 +76,8 @@ class Shard {
   // Sends `worker` again what has been published from `version` on; BSP only.
   // Errors: InvalidArgument (it is too old, or not there yet).
   absl::Status SendPublished(uint32_t worker, uint64_t version) const;
+  // And, for a new process, the statistics that its rank had in `version`.
+  absl::Status SendStatistics(uint32_t worker, uint64_t version) const;
 
   // What the block's mirror is sent; nothing while its next version is made
   // with statistics that are on their way: it is sent behind them.
@@ -183,6 +188,7 @@ class Shard {
   Attendance attendance_;
   Published published_;
   BufferMeans buffer_means_;
+  LastStatistics last_statistics_;
   // SSP and async. By worker: versions sent; and those that wait for all.
   std::vector<uint64_t> released_;
   std::set<uint64_t> barriers_;

@@ -2,6 +2,7 @@
 // is in shard.cc.
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/members.h"
 #include "server/shard.h"
 
 namespace terse {
@@ -58,6 +59,23 @@ absl::Status Shard::SendPublished(uint32_t worker, uint64_t version) const {
   }
   buffer_means_.ForEachSince(version, send);
   return absl::OkStatus();
+}
+
+absl::Status Shard::SendStatistics(uint32_t worker, uint64_t version) const {
+  TERSE_ASSIGN_OR_RETURN(
+      const std::vector<Frame> frames,
+      last_statistics_.Of(worker, version, ContinuesWithout(job_)));
+  for (const Frame& frame : frames) output_.send(worker, frame);
+  return absl::OkStatus();
+}
+
+absl::Status Shard::OnStatistics(uint32_t worker, uint64_t version,
+                                 uint32_t block, Buffer payload) {
+  if (!started_ || version > rounds_[0].version) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("statistics of version ", version, " before its time"));
+  }
+  return last_statistics_.Add(worker, version, block, std::move(payload));
 }
 
 absl::Status Shard::OnBuffers(uint32_t worker, uint64_t version, uint32_t block,

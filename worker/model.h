@@ -48,7 +48,8 @@ class NetworkModel {
   // Forward and backward on the mini-batch of `step`: a function of (seed,
   // step, worker). Calls `on_loss` once, then `on_gradient` for each parameter
   // with the gradient of the mean loss, as backward produces them; the spans
-  // hold until the call returns. Updates the batch-norm statistics in place.
+  // hold until the call returns. Updates the batch-norm statistics in place
+  // before it calls `on_loss`.
   // Errors: InvalidArgument (the loss is not finite).
   virtual absl::Status ComputeGradient(
       uint64_t step, const std::function<void(const LossSums&)>& on_loss,

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/checkpoint/saved_state.h"
+#include "common/checkpoint/members.h"
 #include "common/config/job.h"
 #include "common/optimizer/schedule.h"
 #include "common/wire/messages.h"
@@ -154,7 +154,8 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
   factor_steps_.resize(plan_->blocks.size());
   first_version_ = welcome.first_version();
   if (!welcome.has_start()) {
-    awaited_ = std::make_unique<AwaitedBlocks>(*job_, *plan_, first_version_);
+    awaited_ = std::make_unique<AwaitedBlocks>(*job_, *plan_, first_version_,
+                                               /*under_way=*/false);
   }
   return absl::OkStatus();
 }
@@ -309,11 +310,18 @@ absl::Status WorkerSession::OnVersion() {
   ForgetSent(version);
   if (!timeline_.EvaluatesAt(version)) return Proceed();
   evaluating_ = true;
+  TERSE_RETURN_IF_ERROR(PushBuffers(wire::BUFFERS, version));
+  return EvaluateIfComplete();
+}
+
+absl::Status WorkerSession::PushBuffers(wire::FrameKind kind,
+                                        uint64_t version) {
   for (uint32_t t = 0; t < plan_->tensors.size(); ++t) {
     if (!plan_->IsBuffer(t)) continue;
-    TERSE_RETURN_IF_ERROR(uplink_->PushBuffer(version, t, model_->Values(t)));
+    TERSE_RETURN_IF_ERROR(
+        uplink_->PushBuffer(kind, version, t, model_->Values(t)));
   }
-  return EvaluateIfComplete();
+  return absl::OkStatus();
 }
 
 absl::Status WorkerSession::Proceed() {
@@ -369,6 +377,10 @@ absl::Status WorkerSession::ComputeStep(uint64_t step) {
     ForgetSent(step);
     awaited_->weights.Await(step + 1);
     reported = ReportStep(step, sums);
+    // In front of the gradients: whoever has these has them.
+    if (SharesStatistics(*job_, *plan_)) {
+      reported.Update(PushBuffers(wire::STATISTICS, step + 1));
+    }
   };
   const auto on_gradient = [&](uint32_t tensor,
                                std::span<const float> gradient) {

@@ -85,8 +85,7 @@ class WorkerSession {
   absl::Status OnBasis(const Frame& frame);
   absl::Status OnMeasure(const Frame& frame);  // See session_codec.cc.
   LinkCounters Counters() const;               // Of this session.
-  // What follows a block of the next version.
-  absl::Status OnBlockTaken();
+  absl::Status OnBlockTaken();                 // Of the next version.
   absl::Status OnEvaluationBlock(const Frame& frame);
   absl::Status TakeEarlyBlocks();
   // Checkpoints; see session_checkpoints.cc.
@@ -123,6 +122,7 @@ class WorkerSession {
 
   // What to do with the version that is complete: evaluate, compute, or end.
   absl::Status OnVersion();
+  absl::Status PushBuffers(wire::FrameKind kind, uint64_t version);
   absl::Status EvaluateIfComplete();
   absl::Status RunEvaluation();
   absl::Status Proceed();

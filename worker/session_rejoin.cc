@@ -13,6 +13,15 @@
 
 namespace terse {
 
+namespace {
+
+Frame MakePull(const AwaitedBlocks& awaited) {
+  return MakeFrame(wire::PULL, awaited.weights.version(),
+                   awaited.kept.complete() ? 0 : 1, Buffer());
+}
+
+}  // namespace
+
 bool WorkerSession::Returns() const {
   return started_ && OutlivesWorkers(*job_);
 }
@@ -128,23 +137,19 @@ absl::Status WorkerSession::OnReturned(uint32_t shard,
   }
   spdlog::info("back at shard {}", shard);
   const std::vector<Frame> frames = std::exchange(back.sent, {});
-  absl::Status sent = link_.Send(
-      back.peer,
-      MakeFrame(wire::PULL, awaited_->weights.version(), 0, Buffer()));
+  absl::Status sent = link_.Send(back.peer, MakePull(*awaited_));
   for (const Frame& frame : frames) sent.Update(SendToShard(shard, frame));
   return absl::IsNotFound(sent) ? absl::OkStatus() : sent;
 }
 
 absl::Status WorkerSession::BeginUnderWay() {
-  awaited_ =
-      std::make_unique<AwaitedBlocks>(*job_, *plan_, /*first_version=*/0);
-  awaited_->weights.Await(first_version_);
+  awaited_ = std::make_unique<AwaitedBlocks>(*job_, *plan_, first_version_,
+                                             /*under_way=*/true);
   sent_version_ = first_version_;
   spdlog::info("the job is at step {}", first_version_);
   absl::Status sent;
   for (uint32_t s = 0; s < shards_.size(); ++s) {
-    sent.Update(
-        SendToShard(s, MakeFrame(wire::PULL, first_version_, 0, Buffer())));
+    sent.Update(SendToShard(s, MakePull(*awaited_)));
   }
   TERSE_RETURN_IF_ERROR(sent);
   return AdoptStart(*under_way_);

@@ -266,14 +266,15 @@ void Uplink::TakeBack(uint32_t id, const Buffer& payload) {
                                                   block.count));
 }
 
-absl::Status Uplink::PushBuffer(uint64_t version, uint32_t tensor,
+absl::Status Uplink::PushBuffer(wire::FrameKind kind, uint64_t version,
+                                uint32_t tensor,
                                 std::span<const float> values) {
   const TensorPlan& plan = plan_.tensors[tensor];
   for (uint32_t i = 0; i < plan.block_count; ++i) {
     const uint32_t id = plan.first_block + i;
     const BlockSpec& block = plan_.blocks[id];
     TERSE_RETURN_IF_ERROR(send_(
-        block.shard, MakeFrame(wire::BUFFERS, version, id,
+        block.shard, MakeFrame(kind, version, id,
                                Buffer::CopyOf(std::as_bytes(values.subspan(
                                    block.first_index, block.count))))));
   }

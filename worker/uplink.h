@@ -80,9 +80,9 @@ class Uplink {
     return payload_bytes_[tensor];
   }
 
-  // Sends a buffer's values for the evaluation of `version`.
-  absl::Status PushBuffer(uint64_t version, uint32_t tensor,
-                          std::span<const float> values);
+  // Sends a buffer's values in `version` as frames of `kind`.
+  absl::Status PushBuffer(wire::FrameKind kind, uint64_t version,
+                          uint32_t tensor, std::span<const float> values);
 
   // What is kept of `tensor` from step to step, for checkpoints to keep under
   // its name; null: nothing.

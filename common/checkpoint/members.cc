@@ -26,11 +26,20 @@ bool TakesReplacements(const Job& job, const Plan& plan) {
   if (!OutlivesWorkers(job) || IsColocated(job)) return false;
   const bool exactly = !ContinuesWithout(job);
   for (uint32_t b = 0; b < plan.blocks.size(); ++b) {
+    if (plan.IsBuffer(plan.blocks[b].tensor)) continue;
     const TensorPlan& tensor = plan.tensors[plan.blocks[b].tensor];
     if (tensor.sum_down || tensor.low_rank.any()) return false;
     if (exactly && !KeptKinds(plan, b).empty()) return false;
   }
   return true;
+}
+
+bool SharesStatistics(const Job& job, const Plan& plan) {
+  bool any = false;
+  for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
+    any = any || plan.IsBuffer(t);
+  }
+  return any && TakesReplacements(job, plan);
 }
 
 absl::Duration RejoinTimeout(const Job& job) {

@@ -1,5 +1,6 @@
 #include "common/cost/traffic.h"
 
+#include "common/checkpoint/members.h"
 #include "common/frame/frame.h"
 #include "common/optimizer/optimizer.h"
 #include "proto/wire.pb.h"
@@ -114,6 +115,16 @@ uint64_t StepReportBytes(const Job& job) {
   times.set_decode_ns(kPartNs);
   times.set_apply_ns(kPartNs);
   return kFrameHeaderBytes + report.ByteSizeLong();
+}
+
+uint64_t StatisticsBytes(const Job& job, const Plan& plan) {
+  uint64_t bytes = 0;
+  if (!SharesStatistics(job, plan)) return bytes;
+  for (const BlockSpec& block : plan.blocks) {
+    if (!plan.IsBuffer(block.tensor)) continue;
+    bytes += kFrameHeaderBytes + block.count * sizeof(float);
+  }
+  return bytes;
 }
 
 ServerMemory MemoryOfServer(const Job& job, const Plan& plan, uint32_t shard) {

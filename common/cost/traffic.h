@@ -21,7 +21,7 @@ struct Traffic {
 };
 
 // A block's part. Codecs whose length depends on the gradient are counted at a
-// typical one's; buffers travel for evaluations alone and count nothing.
+// typical one's; buffers count nothing, see StatisticsBytes.
 // Of full-precision weights that come down as sums after the first version, the
 // sums are counted.
 Traffic BlockTraffic(const Plan& plan, uint32_t block);
@@ -34,6 +34,10 @@ std::vector<double> TensorShares(const Plan& plan);
 
 // What a worker tells each server with a step, frame header included.
 uint64_t StepReportBytes(const Job& job);
+
+// Of the batch-norm statistics that a worker sends with a step where another
+// may take its rank, frame headers included.
+uint64_t StatisticsBytes(const Job& job, const Plan& plan);
 
 // Bytes; what libraries and the operating system take comes on top.
 struct ServerMemory {

@@ -130,8 +130,13 @@ std::string PlacementTable(const Job& job, const Plan& plan) {
   const uint64_t reports = ServerCount(job) * StepReportBytes(job);
   table.AddRow(
       {"step reports", "", "", "", "", "", WithSeparators(reports), "0"});
+  const uint64_t statistics = StatisticsBytes(job, plan);
+  if (statistics > 0) {
+    table.AddRow({"batch-norm statistics", "", "", "", "", "",
+                  WithSeparators(statistics), "0"});
+  }
   const Traffic traffic = PlanTraffic(plan);
-  const uint64_t up = traffic.bytes_up() + reports;
+  const uint64_t up = traffic.bytes_up() + reports + statistics;
   table.AddRule();
   table.AddRow({"total", WithSeparators(plan.ParameterCount()), "", "", "",
                 WithSeparators(plan.blocks.size()), WithSeparators(up),

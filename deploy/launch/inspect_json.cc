@@ -63,7 +63,8 @@ std::string InspectJson(const Job& job, const Plan& plan) {
 std::string PlanJson(const Job& job, const Plan& plan) {
   const Traffic traffic = PlanTraffic(plan);
   const uint64_t reports = ServerCount(job) * StepReportBytes(job);
-  const uint64_t up = traffic.bytes_up() + reports;
+  const uint64_t statistics = StatisticsBytes(job, plan);
+  const uint64_t up = traffic.bytes_up() + reports + statistics;
   const uint64_t parameters = plan.ParameterCount();
   Json json = {{"job", job.name()},
                {"servers", ServerCount(job)},
@@ -73,6 +74,7 @@ std::string PlanJson(const Job& job, const Plan& plan) {
                {"step_bytes_up", up},
                {"step_bytes_down", traffic.bytes_down()},
                {"step_report_bytes", reports},
+               {"statistics_bytes", statistics},
                {"bits_per_element_up", BitsPerElement(up, parameters)},
                {"bits_per_element_down",
                 BitsPerElement(traffic.bytes_down(), parameters)},

@@ -88,8 +88,9 @@ TEST(RejoinTest, ACutWireCostsNothing) {
   }
 }
 
-TEST(RejoinTest, AReplacementRepeatsTheStepAndNobodyElseDoes) {
-  const Job job = MakeJob({});
+// Each worker is lost in turn, at one of 24 moments.
+void ExpectReplacements(const std::vector<std::string>& overrides) {
+  const Job job = MakeJob(overrides);
   const SimJobResult calm = RunJob(job);
   uint64_t replaced = 0;
   for (int part = 1; part <= 24; ++part) {
@@ -110,6 +111,17 @@ TEST(RejoinTest, AReplacementRepeatsTheStepAndNobodyElseDoes) {
     ++replaced;
   }
   EXPECT_GE(replaced, 12u);
+}
+
+TEST(RejoinTest, AReplacementRepeatsTheStepAndNobodyElseDoes) {
+  ExpectReplacements({});
+}
+
+// Which the tests of the network depend on.
+TEST(RejoinTest, AReplacementHasTheStatisticsOfItsRank) {
+  ExpectReplacements({"model.mlp.batch_norm=true"});
+  ExpectReplacements({"model.mlp.batch_norm=true", "train.batch_size=60",
+                      "train.evaluate_every_epochs=1"});
 }
 
 TEST(RejoinTest, ARankWithStateHasNoReplacement) {

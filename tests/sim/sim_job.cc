@@ -179,7 +179,7 @@ class SimJob {
     network.may_repeat = [](const Frame& frame) {
       return frame.type == wire::GRADIENT || frame.type == wire::FACTOR ||
              frame.type == wire::STEP || frame.type == wire::BUFFERS ||
-             frame.type == wire::EVALUATION;
+             frame.type == wire::STATISTICS || frame.type == wire::EVALUATION;
     };
     return network;
   }

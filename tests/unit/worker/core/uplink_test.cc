@@ -318,7 +318,7 @@ TEST_F(UplinkTest, BuffersTravelAsFloats) {
   while (!plan_.IsBuffer(buffer)) ++buffer;
   std::vector<float> values(ElementCount(plan_.model.tensors[buffer].shape));
   std::iota(values.begin(), values.end(), 0.5f);
-  ASSERT_TRUE(uplink.PushBuffer(9, buffer, values).ok());
+  ASSERT_TRUE(uplink.PushBuffer(wire::BUFFERS, 9, buffer, values).ok());
   ASSERT_EQ(frames_.size(), plan_.tensors[buffer].block_count);
   const Frame& frame = frames_.begin()->second;
   EXPECT_EQ(frame.type, wire::BUFFERS);

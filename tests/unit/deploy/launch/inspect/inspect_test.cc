@@ -117,6 +117,7 @@ TEST(PlanTextTest, TotalsAreTheSumsOfTheTensors) {
       PlanOfExample("mnist-binaryconnect-terngrad", {"cluster.servers=2"});
   const Json json = Json::parse(PlanJson(example.job, example.plan));
   uint64_t up = json["step_report_bytes"], down = 0;
+  up += json["statistics_bytes"].get<uint64_t>();
   for (const Json& tensor : json["tensors"]) {
     up += tensor["step_bytes_up"].get<uint64_t>();
     down += tensor["step_bytes_down"].get<uint64_t>();
