@@ -320,7 +320,7 @@ TEST(SimJobTest, WhoComesToAJobThatHasFailedHearsWhy) {
     SimJobOptions options;
     options.network.seed = seed;
     options.start_spread = absl::Seconds(2);
-    options.loss = {.process = 1, .after = absl::Seconds(1)};
+    options.losses = {{.process = 1, .after = absl::Seconds(1)}};
     const SimJobResult result =
         RunSimJob(MakeJob({"cluster.servers=2", "train.steps=10000"}), options);
     for (const absl::Status& status : result.statuses) {
