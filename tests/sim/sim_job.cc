@@ -284,7 +284,8 @@ class SimJob {
   void AddServer(uint32_t shard) {
     network_.Schedule(StartDelay(), [this, shard] {
       Node<Server>& node = servers_[shard];
-      if (stopped_ || node.lost) return;
+      // Another may have its place before it has come.
+      if (stopped_ || node.lost || node.started) return;
       node.link = network_.MakeLink(Address(shard), node.sink);
       StartServer(shard, {.job = job_, .resume = options_.resume});
     });
@@ -339,7 +340,8 @@ class SimJob {
   void AddWorker(uint32_t rank) {
     network_.Schedule(StartDelay(), [this, rank] {
       Node<WorkerSession>& node = workers_[rank];
-      if (stopped_ || node.lost) return;
+      // Another may have its place before it has come.
+      if (stopped_ || node.lost || node.started) return;
       node.link = network_.MakeLink("", node.sink);
       StartWorker(node, rank);
     });
