@@ -47,7 +47,7 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
     return absl::PermissionDeniedError("the job token is not this job's");
   }
   if (ended() && !goes_on() && !result_->ok()) return *result_;
-  if (ended() && !goes_on() && started_ && join.role() == wire::Join::WORKER) {
+  if (ended() && !goes_on()) {
     // It was lost before it heard of the end, or takes the place of one.
     link_.Send(id, MakeFrame(wire::FINISH, 0, 0, {})).IgnoreError();
     link_.Close(id);

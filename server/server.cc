@@ -440,6 +440,8 @@ void Server::Finish() {
     peers_.erase(*coordinator_peer_);
   }
   if (replication_) replication_->End(nullptr);
+  // Of a shard that has come to the end alone.
+  AdmitEarly();
 }
 
 void Server::Abort(const absl::Status& reason) {
