@@ -46,15 +46,15 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
   if (!SameToken(join.token(), options_.token)) {
     return absl::PermissionDeniedError("the job token is not this job's");
   }
-  if (ended() && !goes_on() && !result_->ok()) return *result_;
-  if (ended() && !goes_on()) {
+  if (goes_on()) return absl::FailedPreconditionError("the job has ended");
+  if (ended()) {
+    if (!result_->ok()) return *result_;
     // It was lost before it heard of the end, or takes the place of one.
     link_.Send(id, MakeFrame(wire::FINISH, 0, 0, {})).IgnoreError();
     link_.Close(id);
     leaving_.insert(id);
     return absl::OkStatus();
   }
-  if (ended()) return absl::FailedPreconditionError("the job has ended");
   const bool fetching = replication_ && replication_->fetching();
   if (!job_ || (fetching && join.role() == wire::Join::WORKER)) {
     for (const auto& [early, unused] : early_joins_) {

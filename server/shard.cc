@@ -87,10 +87,10 @@ Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
     // A block's mean gradient must be worth the update that the mirror makes.
     const bool low_rank =
         plan.tensors[plan.blocks[block].tensor].low_rank.any();
-    mirrors_sum_.push_back(
-        output_.mirror && !low_rank &&
-        TypicalSumBytes(SumContextOf(plan, block)) * 3 <=
-            MirroredFloats(job, plan, block) * sizeof(float) * 2);
+    mirrors_sum_.push_back(output_.mirror && !low_rank &&
+                           TypicalSumBytes(SumContextOf(plan, block)) * 3 <=
+                               MirroredFloats(job, plan, block) *
+                                   sizeof(float) * 2);
   }
   for (Round& round : rounds_) round.blocks.resize(store_.blocks().size());
 }

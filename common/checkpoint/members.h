@@ -21,8 +21,8 @@ bool ClosesIncomplete(const Job& job);
 
 // Whether another process can take a lost worker's rank in the middle of the
 // job. Where the job waits for it, all that a worker keeps from step to step
-// must be what servers publish, or batch-norm statistics; where it does not, the
-// other begins without the rest.
+// must be what servers publish, or batch-norm statistics; where it does not,
+// the other begins without the rest.
 bool TakesReplacements(const Job& job, const Plan& plan);
 
 // Whether workers tell the servers their batch-norm statistics with every step,

@@ -44,6 +44,7 @@ CELLS = {
     "PowerSGD 1": "{kind: powersgd, rank: 1, error_feedback: true}",
     "binary + TernGrad": "binary+{kind: terngrad, scale: shared}",
     "the same, entropy": "binary+{kind: terngrad, scale: shared, coding: entropy}",
+    "auto": "auto",
 }
 
 
