@@ -46,18 +46,32 @@ class ResumedJob : public EndToEnd {
         << command->Wait(std::chrono::seconds(0)).err;
     return command;
   }
+  // Stops a job of two servers with a signal; it goes on with one server, in
+  // the run directory "second".
+  void StopAndGoOn() {
+    const auto command = Start({"--servers", "2"});
+    command->Signal(SIGTERM);
+    const CommandResult stopped = command->Wait();
+    EXPECT_EQ(stopped.exit_code, 143) << stopped.err;
+    EXPECT_THAT(stopped.err, HasSubstr("it can go on from step "));
+    const CommandResult resumed =
+        Terse({"train", "long.yaml", "--run-dir", "second", "--resume", "run"});
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  }
+  // Kills roles, given by their arguments, one after the other.
+  void KillEach(const std::vector<std::string>& roles) const {
+    for (const std::string& role : roles) {
+      const auto found = ProcessesWith(mark_, role);
+      if (found.empty()) continue;  // Between two starts.
+      kill(found[0], SIGKILL);
+      usleep(1'500'000);
+    }
+  }
 };
 
 TEST_F(ResumedJob, AfterASignalItGoesOnWithAnotherNumberOfServers) {
   const std::string expected = Undisturbed();
-  const auto command = Start({"--servers", "2"});
-  command->Signal(SIGTERM);
-  const CommandResult stopped = command->Wait();
-  EXPECT_EQ(stopped.exit_code, 143) << stopped.err;
-  EXPECT_THAT(stopped.err, HasSubstr("it can go on from step "));
-  const CommandResult resumed =
-      Terse({"train", "long.yaml", "--run-dir", "second", "--resume", "run"});
-  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  StopAndGoOn();
   EXPECT_EQ(Weights(directory_ / "second/report.json"), expected);
   // And in its own directory.
   const CommandResult again =
@@ -69,12 +83,7 @@ TEST_F(ResumedJob, AfterASignalItGoesOnWithAnotherNumberOfServers) {
 TEST_F(ResumedJob, AKilledRoleIsStartedAgain) {
   const std::string expected = Undisturbed();
   const auto command = Start({"--servers", "2"});
-  for (const std::string role : {"--rank 1", "--shard 1", "--shard 0"}) {
-    const auto found = ProcessesWith(mark_, role);
-    if (found.empty()) continue;  // Between two starts.
-    kill(found[0], SIGKILL);
-    usleep(1'500'000);
-  }
+  KillEach({"--rank 1", "--shard 1", "--shard 0"});
   const CommandResult result = command->Wait();
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, AllOf(HasSubstr("was killed by SIGKILL"),
@@ -85,11 +94,7 @@ TEST_F(ResumedJob, AKilledRoleIsStartedAgain) {
 TEST_F(ResumedJob, AKilledServerThatIsMirroredCostsNoStep) {
   const std::string expected = Undisturbed();
   const auto command = Start({"--servers", "2", "--set", "cluster.replicas=1"});
-  for (int i = 0; i < 2; ++i) {
-    const auto found = ProcessesWith(mark_, "--shard 1");
-    if (!found.empty()) kill(found[0], SIGKILL);
-    usleep(1'500'000);
-  }
+  KillEach({"--shard 1", "--shard 1"});
   const CommandResult result = command->Wait();
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err,
@@ -123,12 +128,7 @@ class ResumedClocks : public ResumedJob {
   void ExpectToOutliveKilledRoles(const std::string& mode) {
     WriteJob(mode);
     const auto command = Start({"--servers", "2"});
-    for (const std::string role : {"--rank 1", "--shard 1"}) {
-      const auto found = ProcessesWith(mark_, role);
-      if (found.empty()) continue;  // Between two starts.
-      kill(found[0], SIGKILL);
-      usleep(1'500'000);
-    }
+    KillEach({"--rank 1", "--shard 1"});
     const CommandResult result = command->Wait();
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_THAT(result.err,
@@ -139,14 +139,7 @@ class ResumedClocks : public ResumedJob {
 
   void ExpectToGoOnAfterASignal(const std::string& mode) {
     WriteJob(mode);
-    const auto command = Start({"--servers", "2"});
-    command->Signal(SIGTERM);
-    const CommandResult stopped = command->Wait();
-    EXPECT_EQ(stopped.exit_code, 143) << stopped.err;
-    EXPECT_THAT(stopped.err, HasSubstr("it can go on from step "));
-    const CommandResult resumed =
-        Terse({"train", "long.yaml", "--run-dir", "second", "--resume", "run"});
-    EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+    StopAndGoOn();
     ExpectWhole("second");
   }
 };

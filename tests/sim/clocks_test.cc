@@ -1,18 +1,11 @@
 // Checkpoints of jobs whose workers each have a clock of their own (SSP and
 // async): the workers meet at the version that is kept, so that the cut has
 // every step before it of every worker once, and no other.
-#include <unistd.h>
-
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/status.h"
-#include "common/config/job.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
-#include "tests/sim/sim_job.h"
+#include "tests/sim/fixture.h"
 
 namespace terse {
 namespace {
@@ -41,19 +34,10 @@ const std::vector<std::vector<std::string>>& Modes() {
   return modes;
 }
 
-class ClocksTest : public testing::Test {
+class ClocksTest : public WithFolder {
  protected:
-  ClocksTest()
-      : folder_(fs::path(testing::TempDir()) /
-                absl::StrCat("terse-clocks-", getpid())) {
-    fs::remove_all(folder_);
-  }
-  ~ClocksTest() override { fs::remove_all(folder_); }
-
-  static Job MakeJob(std::vector<std::string> overrides) {
-    const absl::StatusOr<Job> job = ParseJob(kJob, "clocks_test", overrides);
-    EXPECT_TRUE(job.ok()) << job.status();
-    return *job;
+  static Job MakeJob(const std::vector<std::string>& overrides) {
+    return JobOf(kJob, overrides);
   }
 
   // Counts steps, over unequal wires.
@@ -71,11 +55,6 @@ class ClocksTest : public testing::Test {
     return RunSimJob(job, options);
   }
 
-  std::optional<FoundCheckpoint> Newest() const {
-    std::vector<std::string> passed_over;
-    return NewestCheckpoint(folder_.string(), passed_over);
-  }
-
   std::vector<FoundCheckpoint> All() const {
     std::vector<FoundCheckpoint> all;
     for (const auto& entry : fs::directory_iterator(folder_)) {
@@ -84,8 +63,6 @@ class ClocksTest : public testing::Test {
     }
     return all;
   }
-
-  const fs::path folder_;
 };
 
 TEST_F(ClocksTest, ACutHasEveryStepBeforeItOnceAndNoOther) {
@@ -93,7 +70,7 @@ TEST_F(ClocksTest, ACutHasEveryStepBeforeItOnceAndNoOther) {
   for (const auto& mode : Modes()) {
     for (uint64_t seed = 1; seed <= 8; ++seed) {
       SCOPED_TRACE(absl::StrCat(mode.back(), ", network seed ", seed));
-      fs::remove_all(folder_);
+      EmptyFolder();
       std::vector<std::string> overrides = mode;
       overrides.push_back(absl::StrCat("cluster.servers=", 1 + seed % 3));
       const Job job = MakeJob(overrides);
@@ -140,7 +117,7 @@ TEST_F(ClocksTest, AWorkerAloneGoesOnToTheSameBits) {
        "quantize.rule=sr"}};
   for (const auto& method : methods) {
     SCOPED_TRACE(method.front());
-    fs::remove_all(folder_);
+    EmptyFolder();
     std::vector<std::string> overrides = {"cluster.workers=1"};
     overrides.insert(overrides.end(), method.begin(), method.end());
     const SimJobResult calm = Run(MakeJob(overrides), {});
@@ -174,7 +151,7 @@ TEST_F(ClocksTest, ALostProcessEndsTheRunAndTheNextGoesOn) {
       SCOPED_TRACE(absl::StrCat(mode.back(), ", process ", process));
       SimJobOptions options = Counting(process);
       const double seconds = Run(job, options).seconds;
-      fs::remove_all(folder_);
+      EmptyFolder();
       options.losses = {{.process = process,
                          .after = seconds * absl::Milliseconds(600),
                          .silent = process % 2 == 1}};
@@ -204,7 +181,7 @@ TEST_F(ClocksTest, AStoppedJobIsKeptAndGoesOn) {
     const Job job = MakeJob(overrides);
     for (int milliseconds = 110; milliseconds < 260; milliseconds += 15) {
       SCOPED_TRACE(absl::StrCat(mode.back(), " after ", milliseconds, " ms"));
-      fs::remove_all(folder_);
+      EmptyFolder();
       SimJobOptions options = Counting(1);
       options.network.slowness_max = 1;
       options.stop_after = absl::Milliseconds(milliseconds);

@@ -3,10 +3,8 @@
 #include <filesystem>
 #include <string>
 
-#include "common/config/job.h"
 #include "common/cost/candidates.h"
-#include "gtest/gtest.h"
-#include "tests/sim/sim_job.h"
+#include "tests/sim/fixture.h"
 
 namespace terse {
 namespace {
@@ -25,26 +23,16 @@ checkpoint: {every_seconds: 0}
 cluster: {workers: 3, servers: 2}
 )";
 
-Job JobOf(const std::vector<std::string>& overrides = {}) {
-  const absl::StatusOr<Job> job = ParseJob(kJob, "test", overrides);
-  EXPECT_TRUE(job.ok()) << job.status();
-  return job.ok() ? *job : Job();
+Job MakeJob(const std::vector<std::string>& overrides = {}) {
+  return JobOf(kJob, overrides);
 }
 
-class CodecChoiceTest : public testing::Test {
+class CodecChoiceTest : public WithFolder {
  protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "/codec-choice-" +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   SimJobOptions Options() {
     SimJobOptions options;
     options.network.seed = 5;
-    options.checkpoint_directory = folder_;
+    options.checkpoint_directory = folder_.string();
     // Ternary gradients are said to be the cheapest.
     options.measure_work = [](const Job& job) -> absl::StatusOr<StepWork> {
       const bool ternary =
@@ -53,8 +41,6 @@ class CodecChoiceTest : public testing::Test {
     };
     return options;
   }
-
-  std::string folder_;
 };
 
 std::string Choices(const SimJobResult& result) {
@@ -70,21 +56,23 @@ Job WithGiven(Job job,
 }
 
 TEST_F(CodecChoiceTest, TheFastestIsTakenBeforeTheFirstStep) {
-  const SimJobResult result = RunSimJob(JobOf(), Options());
+  const SimJobResult result = RunSimJob(MakeJob(), Options());
   ASSERT_TRUE(result.status.ok()) << result.status;
   EXPECT_TRUE(result.all_left);
   EXPECT_EQ(Choices(result), R"([{"codec":"terngrad:scale=shared","step":0}])");
   // The bits are those of the codec itself.
-  const SimJobResult plain = RunSimJob(
-      JobOf({"compress.gradient={kind: terngrad, scale: shared}"}), Options());
+  const SimJobResult plain =
+      RunSimJob(MakeJob({"compress.gradient={kind: terngrad, scale: shared}"}),
+                Options());
   ASSERT_TRUE(plain.status.ok()) << plain.status;
   EXPECT_EQ(result.report["weights_sha256"], plain.report["weights_sha256"]);
 }
 
 TEST_F(CodecChoiceTest, ChoicesThatAreGivenAreMadeAtTheirSteps) {
-  const Job job = WithGiven(JobOf(), {{0, "none"},
-                                      {7, "topk:ratio=0.1,error_feedback=true"},
-                                      {25, "terngrad:scale=shared"}});
+  const Job job =
+      WithGiven(MakeJob(), {{0, "none"},
+                            {7, "topk:ratio=0.1,error_feedback=true"},
+                            {25, "terngrad:scale=shared"}});
   const SimJobResult result = RunSimJob(job, Options());
   ASSERT_TRUE(result.status.ok()) << result.status;
   EXPECT_EQ(Choices(result),
@@ -92,10 +80,10 @@ TEST_F(CodecChoiceTest, ChoicesThatAreGivenAreMadeAtTheirSteps) {
             R"({"codec":"topk:ratio=0.1,error_feedback=true","step":7},)"
             R"({"codec":"terngrad:scale=shared","step":25}])");
   const SimJobResult other =
-      RunSimJob(JobOf({"compress.gradient=none"}), Options());
+      RunSimJob(MakeJob({"compress.gradient=none"}), Options());
   EXPECT_NE(result.report["weights_sha256"], other.report["weights_sha256"]);
   // Other servers, other delays, the same choices: the same bits.
-  SetUp();
+  EmptyFolder();
   SimJobOptions options = Options();
   options.network.seed = 77;
   Job moved = job;
@@ -108,14 +96,14 @@ TEST_F(CodecChoiceTest, ChoicesThatAreGivenAreMadeAtTheirSteps) {
 // Factors need whole tensors as blocks: weights and residuals are cut anew.
 TEST_F(CodecChoiceTest, ChoicesMayCutOtherBlocks) {
   const Job job =
-      WithGiven(JobOf(), {{0, "topk:ratio=0.1,error_feedback=true"},
-                          {9, "powersgd:rank=1,error_feedback=true"},
-                          {21, "topk:ratio=0.2,error_feedback=true"},
-                          {30, "none"}});
+      WithGiven(MakeJob(), {{0, "topk:ratio=0.1,error_feedback=true"},
+                            {9, "powersgd:rank=1,error_feedback=true"},
+                            {21, "topk:ratio=0.2,error_feedback=true"},
+                            {30, "none"}});
   const SimJobResult result = RunSimJob(job, Options());
   ASSERT_TRUE(result.status.ok()) << result.status;
   EXPECT_EQ(result.report["codecs"].size(), 4) << Choices(result);
-  SetUp();
+  EmptyFolder();
   Job moved = job;
   moved.mutable_cluster()->set_servers(3);
   const SimJobResult again = RunSimJob(moved, Options());
@@ -124,23 +112,22 @@ TEST_F(CodecChoiceTest, ChoicesMayCutOtherBlocks) {
 }
 
 TEST_F(CodecChoiceTest, AJobThatGoesOnMakesTheChoicesOfItsCheckpoint) {
-  const Job job = WithGiven(JobOf({"checkpoint.every_steps=10"}),
+  const Job job = WithGiven(MakeJob({"checkpoint.every_steps=10"}),
                             {{0, "terngrad:scale=shared"}, {7, "none"}});
   const SimJobResult whole = RunSimJob(job, Options());
   ASSERT_TRUE(whole.status.ok()) << whole.status;
-  SetUp();
+  EmptyFolder();
   SimJobOptions options = Options();
   Job half = job;
   half.mutable_train()->set_steps(20);
   ASSERT_TRUE(RunSimJob(half, options).status.ok());
-  std::vector<std::string> passed_over;
-  options.resume = NewestCheckpoint(folder_, passed_over);
+  options.resume = Newest();
   ASSERT_TRUE(options.resume.has_value());
   EXPECT_EQ(options.resume->manifest.version, 20);
   // The job file itself knows of no choices.
   const SimJobResult rest =
-      RunSimJob(JobOf({"checkpoint.every_steps=10",
-                       "compress.auto.check_every_seconds=0"}),
+      RunSimJob(MakeJob({"checkpoint.every_steps=10",
+                         "compress.auto.check_every_seconds=0"}),
                 options);
   ASSERT_TRUE(rest.status.ok()) << rest.status;
   EXPECT_EQ(Choices(rest), Choices(whole));
@@ -149,7 +136,7 @@ TEST_F(CodecChoiceTest, AJobThatGoesOnMakesTheChoicesOfItsCheckpoint) {
 
 TEST_F(CodecChoiceTest, AFasterCodecIsTakenWhileTheJobRuns) {
   // The first choice was another machine's.
-  const Job job = WithGiven(JobOf({"train.steps=400"}), {{0, "none"}});
+  const Job job = WithGiven(MakeJob({"train.steps=400"}), {{0, "none"}});
   const SimJobResult result = RunSimJob(job, Options());
   ASSERT_TRUE(result.status.ok()) << result.status;
   ASSERT_EQ(result.report["codecs"].size(), 2) << Choices(result);
@@ -157,10 +144,10 @@ TEST_F(CodecChoiceTest, AFasterCodecIsTakenWhileTheJobRuns) {
   const uint64_t step = result.report["codecs"][1]["step"];
   EXPECT_GT(step, 0);
   // A replay of both choices makes the same bits.
-  SetUp();
+  EmptyFolder();
   const SimJobResult replay = RunSimJob(
       WithGiven(
-          JobOf({"train.steps=400", "compress.auto.check_every_seconds=0"}),
+          MakeJob({"train.steps=400", "compress.auto.check_every_seconds=0"}),
           {{0, "none"}, {step, "terngrad:scale=shared"}}),
       Options());
   ASSERT_TRUE(replay.status.ok()) << replay.status;

@@ -5,12 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/status.h"
-#include "common/config/job.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
-#include "tests/sim/sim_job.h"
+#include "tests/sim/fixture.h"
 
 namespace terse {
 namespace {
@@ -31,15 +26,8 @@ compress:
 cluster: {servers: 2, workers: 4, peer_timeout_seconds: 5}
 )";
 
-Job MakeJob(std::vector<std::string> overrides) {
-  const absl::StatusOr<Job> job = ParseJob(kJob, "incomplete_test", overrides);
-  TERSE_CHECK(job.ok());
-  return *job;
-}
-
-SimJobResult RunJob(const Job& job, SimJobOptions options) {
-  options.tick_ms = 20;
-  return RunSimJob(job, options);
+Job MakeJob(const std::vector<std::string>& overrides) {
+  return JobOf(kJob, overrides);
 }
 
 // Whoever is there at the end has the same weights.
@@ -60,7 +48,7 @@ uint64_t CountEvents(const SimJobResult& result, const std::string& kind) {
 
 TEST(ContinueTest, TheJobGoesOnWithoutALostWorker) {
   const Job job = MakeJob({"cluster.on_worker_loss=continue"});
-  const SimJobResult calm = RunJob(job, {});
+  const SimJobResult calm = RunJob(job);
   ExpectWhole(calm, 4);
   uint64_t lost = 0;
   for (int part = 1; part <= 24; ++part) {
@@ -68,7 +56,7 @@ TEST(ContinueTest, TheJobGoesOnWithoutALostWorker) {
     SimJobOptions options;
     options.network.seed = part;
     options.losses = {{.process = 2 + uint32_t(part) % 4,
-                       .after = calm.seconds * absl::Seconds(1) * part / 24}};
+                       .after = PartOf(calm, part / 24.0)}};
     const SimJobResult result = RunJob(job, options);
     if (!result.status.ok()) {  // While the workers joined.
       EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kPeerNeverCame);
@@ -83,15 +71,15 @@ TEST(ContinueTest, TheJobGoesOnWithoutALostWorker) {
 
 TEST(ContinueTest, AnotherProcessComesToAJobUnderWay) {
   const Job job = MakeJob({"cluster.on_worker_loss=continue"});
-  const SimJobResult calm = RunJob(job, {});
+  const SimJobResult calm = RunJob(job);
   uint64_t replaced = 0;
   for (int part = 1; part <= 20; ++part) {
     SCOPED_TRACE(part);
     SimJobOptions options;
     options.network.seed = part;
     options.losses = {{.process = 2 + uint32_t(part) % 4,
-                       .after = calm.seconds * absl::Seconds(1) * part / 24}};
-    options.replace_after = calm.seconds * absl::Seconds(1) / 10;
+                       .after = PartOf(calm, part / 24.0)}};
+    options.replace_after = PartOf(calm, 0.1);
     const SimJobResult result = RunJob(job, options);
     if (!result.status.ok()) {
       EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kPeerNeverCame)
@@ -106,16 +94,15 @@ TEST(ContinueTest, AnotherProcessComesToAJobUnderWay) {
 
 TEST(ContinueTest, AWorkerThatIsCutOffComesBack) {
   const Job job = MakeJob({"cluster.on_worker_loss=continue"});
-  const SimJobResult calm = RunJob(job, {});
+  const SimJobResult calm = RunJob(job);
   uint64_t back = 0;
   for (int part = 1; part <= 16; ++part) {
     SCOPED_TRACE(part);
     SimJobOptions options;
     options.network.seed = part;
-    options.troubles.push_back(
-        {.worker = uint32_t(part) % 4,
-         .shard = uint32_t(part) % 2,
-         .after = calm.seconds * absl::Seconds(1) * (part + 4) / 24});
+    options.troubles.push_back({.worker = uint32_t(part) % 4,
+                                .shard = uint32_t(part) % 2,
+                                .after = PartOf(calm, (part + 4) / 24.0)});
     const SimJobResult result = RunJob(job, options);
     // Cut while the workers join; or back too late, with nobody to restart it.
     if (ExitCodeOf(result.status) == ExitCode::kPeerNeverCame) continue;
@@ -128,8 +115,7 @@ TEST(ContinueTest, AWorkerThatIsCutOffComesBack) {
 TEST(ContinueTest, SumsNeedEverybody) {
   const SimJobResult result =
       RunJob(MakeJob({"cluster.on_worker_loss=continue", "compress.down=sum",
-                      "quantize.weights=none"}),
-             {});
+                      "quantize.weights=none"}));
   EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kBadJob);
   EXPECT_THAT(std::string(result.status.message()),
               HasSubstr("cluster.on_worker_loss: continue"));
@@ -145,10 +131,9 @@ TEST(BackupWorkersTest, StepsCloseWithoutTheSlowest) {
     // One stands still again and again, for longer than steps take.
     const SimJobResult calm = RunJob(MakeJob({}), options);
     for (int i = 1; i < 8; ++i) {
-      options.troubles.push_back(
-          {.worker = uint32_t(seed) % 4,
-           .after = calm.seconds * absl::Seconds(1) * i / 10,
-           .stall = calm.seconds * absl::Seconds(1) / 15});
+      options.troubles.push_back({.worker = uint32_t(seed) % 4,
+                                  .after = PartOf(calm, i / 10.0),
+                                  .stall = PartOf(calm, 1 / 15.0)});
     }
     const SimJobResult waits = RunJob(MakeJob({}), options);
     const SimJobResult result = RunJob(job, options);
@@ -160,7 +145,7 @@ TEST(BackupWorkersTest, StepsCloseWithoutTheSlowest) {
 }
 
 TEST(BackupWorkersTest, OneAtLeastMustCount) {
-  const SimJobResult result = RunJob(MakeJob({"cluster.backup_workers=4"}), {});
+  const SimJobResult result = RunJob(MakeJob({"cluster.backup_workers=4"}));
   EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kBadJob);
 }
 

@@ -2,11 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/status.h"
-#include "common/config/job.h"
-#include "gtest/gtest.h"
-#include "tests/sim/sim_job.h"
+#include "tests/sim/fixture.h"
 #include "worker/local_job.h"
 
 namespace terse {
@@ -26,9 +22,7 @@ cluster: {servers: 1, workers: 3}
 )";
 
 Job MakeJob(const std::vector<std::string>& overrides) {
-  absl::StatusOr<Job> job = ParseJob(kJob, "low_rank_test", overrides);
-  EXPECT_TRUE(job.ok()) << job.status();
-  return job.ok() ? *job : Job();
+  return JobOf(kJob, overrides);
 }
 
 SimJobResult RunJob(uint64_t network_seed,

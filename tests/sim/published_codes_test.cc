@@ -1,20 +1,14 @@
 // What workers compute with is, bit for bit, what the quantizer makes of the
 // whole tensor of shadow weights, though blocks of it lie on several shards.
-#include <unistd.h>
-
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/sha256.h"
-#include "common/checkpoint/checkpoint.h"
 #include "common/checkpoint/saved_state.h"
-#include "common/config/job.h"
 #include "common/plan/plan.h"
-#include "gtest/gtest.h"
-#include "tests/sim/sim_job.h"
+#include "tests/sim/fixture.h"
 
 namespace terse {
 namespace {
@@ -78,15 +72,9 @@ std::vector<Variant> Variants() {
   return variants;
 }
 
-class PublishedCodesTest : public testing::TestWithParam<Variant> {
+class PublishedCodesTest : public WithFolder,
+                           public testing::WithParamInterface<Variant> {
  protected:
-  PublishedCodesTest()
-      : folder_(fs::path(testing::TempDir()) /
-                absl::StrCat("terse-published-", getpid())) {
-    fs::remove_all(folder_);
-  }
-  ~PublishedCodesTest() override { fs::remove_all(folder_); }
-
   // What the forward pass uses of shadow weights: the codes of the tensor,
   // encoded as one, read back.
   static void Quantize(const Job& job, const Plan& plan,
@@ -146,25 +134,21 @@ class PublishedCodesTest : public testing::TestWithParam<Variant> {
     }
     return Hex(hash.Finish());
   }
-
-  const fs::path folder_;
 };
 
 TEST_P(PublishedCodesTest, WorkersHoldTheTensorsQuantizedAsAWhole) {
   for (const int servers : {1, 3}) {
-    const absl::StatusOr<Job> job =
-        ParseJob(GetParam().job, "published_codes_test",
-                 {absl::StrCat("quantize.weights=", GetParam().weights),
-                  absl::StrCat("cluster.servers=", servers)});
-    ASSERT_TRUE(job.ok()) << job.status();
-    fs::remove_all(folder_);
+    const Job job = JobOf(
+        GetParam().job, {absl::StrCat("quantize.weights=", GetParam().weights),
+                         absl::StrCat("cluster.servers=", servers)});
+    EmptyFolder();
     SimJobOptions options;
     options.network.seed = static_cast<uint64_t>(servers);
     options.checkpoint_directory = folder_.string();
-    const SimJobResult result = RunSimJob(*job, options);
+    const SimJobResult result = RunSimJob(job, options);
     ASSERT_TRUE(result.status.ok()) << result.status;
     ASSERT_EQ(result.worker_sha256.size(), 2u);
-    const std::string expected = Expected(*job);
+    const std::string expected = Expected(job);
     EXPECT_NE(expected, result.report["weights_sha256"]);
     for (const std::string& worker : result.worker_sha256) {
       EXPECT_EQ(worker, expected) << servers << " servers";

@@ -1,19 +1,12 @@
 // A job that goes on from a checkpoint ends with the bits of one that was never
 // interrupted.
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/status.h"
 #include "common/checkpoint/saved_state.h"
-#include "common/config/job.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
-#include "tests/sim/sim_job.h"
+#include "tests/sim/fixture.h"
 
 namespace terse {
 namespace {
@@ -71,21 +64,13 @@ std::vector<Method> Methods() {
   };
 }
 
-class ResumeTest : public testing::TestWithParam<Method> {
+class ResumeTest : public WithFolder,
+                   public testing::WithParamInterface<Method> {
  protected:
-  ResumeTest()
-      : folder_(fs::path(testing::TempDir()) /
-                absl::StrCat("terse-resume-", getpid())) {
-    fs::remove_all(folder_);
-  }
-  ~ResumeTest() override { fs::remove_all(folder_); }
-
   static Job MakeJob(std::vector<std::string> more,
                      const std::vector<std::string>& method = {}) {
     more.insert(more.begin(), method.begin(), method.end());
-    absl::StatusOr<Job> job = ParseJob(kJob, "resume_test", more);
-    EXPECT_TRUE(job.ok()) << job.status();
-    return *job;
+    return JobOf(kJob, more);
   }
 
   SimJobResult Run(const Job& job, uint64_t seed,
@@ -108,8 +93,6 @@ class ResumeTest : public testing::TestWithParam<Method> {
     EXPECT_TRUE(result.status.ok()) << result.status;
     return result.report.value("weights_sha256", "no weights");
   }
-
-  const fs::path folder_;
 };
 
 TEST_P(ResumeTest, SameBitsFromEveryCheckpointWithAnyNumberOfServers) {
@@ -144,16 +127,14 @@ TEST_F(StopTest, AStoppedJobGoesOnToTheSameBits) {
   const std::string expected = Weights(Run(MakeJob({}, method), 1));
   int stopped = 0;
   for (int milliseconds = 110; milliseconds < 240; milliseconds += 10) {
-    fs::remove_all(folder_);
+    EmptyFolder();
     const SimJobResult first = Run(MakeJob({}, method), 1, std::nullopt,
                                    absl::Milliseconds(milliseconds));
     if (first.status.ok()) continue;  // The job had been faster.
     ++stopped;
     EXPECT_EQ(ExitCodeOf(first.status), ExitCode::kTerminated) << first.status;
-    std::vector<std::string> passed_over;
-    const auto checkpoint = NewestCheckpoint(Directory(), passed_over);
     // A signal while the roles join ends the job at once.
-    const SimJobResult second = Run(MakeJob({}, method), 2, checkpoint);
+    const SimJobResult second = Run(MakeJob({}, method), 2, Newest());
     EXPECT_EQ(Weights(second), expected) << milliseconds;
   }
   EXPECT_GT(stopped, 3);
@@ -197,8 +178,7 @@ TEST_F(StopTest, AFullDiskEndsTheJobWithOneLineAndKeepsWhatThereWas) {
   EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kDisk) << result.status;
   EXPECT_THAT(std::string(result.status.message()),
               HasSubstr("no checkpoint of step 12"));
-  std::vector<std::string> passed_over;
-  const auto found = NewestCheckpoint(Directory(), passed_over);
+  const auto found = Newest();
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->manifest.version, 10u);
 }

@@ -1,11 +1,6 @@
 // Many workers and many shards: the same bits as with one shard, and nobody
 // holds more than the job's arithmetic allows.
-#include <string>
-
-#include "common/base/status.h"
-#include "common/config/job.h"
-#include "gtest/gtest.h"
-#include "tests/sim/sim_job.h"
+#include "tests/sim/fixture.h"
 
 namespace terse {
 namespace {
@@ -28,10 +23,8 @@ TEST(ScaleTest, AThousandWorkersAndSixtyFourShards) {
   SimJobOptions options;
   options.model = {.train_samples = 2000, .test_samples = 1000};
   const auto run = [&](uint32_t servers) {
-    absl::StatusOr<Job> job = ParseJob(
-        kJob, "scale_test", {"cluster.servers=" + std::to_string(servers)});
-    TERSE_CHECK(job.ok());
-    return RunSimJob(*job, options);
+    return RunSimJob(JobOf(kJob, {absl::StrCat("cluster.servers=", servers)}),
+                     options);
   };
   const SimJobResult one = run(1);
   ASSERT_TRUE(one.status.ok()) << one.status;

@@ -4,11 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/status.h"
-#include "common/config/job.h"
-#include "gtest/gtest.h"
-#include "tests/sim/sim_job.h"
+#include "tests/sim/fixture.h"
 #include "worker/local_job.h"
 
 namespace terse {
@@ -29,9 +25,7 @@ cluster: {servers: 1, workers: 3}
 Job MakeJob(std::vector<std::string> overrides,
             const std::vector<std::string>& more) {
   overrides.insert(overrides.end(), more.begin(), more.end());
-  absl::StatusOr<Job> job = ParseJob(kJob, "sum_down_test", overrides);
-  EXPECT_TRUE(job.ok()) << job.status();
-  return job.ok() ? *job : Job();
+  return JobOf(kJob, overrides);
 }
 
 struct Method {
