@@ -69,6 +69,28 @@ TEST(ReplicasTest, OneAfterTheOtherMayBeLost) {
   }
 }
 
+// Its last version counts everywhere, but it has not heard so.
+TEST(ReplicasTest, AServerKilledAtTheVeryEndComesBackToAFinishedJob) {
+  const Job job = MakeJob({});
+  const SimJobResult calm = RunJob(job);
+  uint64_t replaced = 0;
+  for (int per_mille = 960; per_mille <= 1100; per_mille += 2) {
+    SCOPED_TRACE(per_mille);
+    SimJobOptions options;
+    options.network.seed = static_cast<uint64_t>(per_mille);
+    options.losses = {
+        {.process = 1, .after = PartOf(calm, per_mille / 1000.0)}};
+    options.replace_after = absl::Milliseconds(300);
+    const SimJobResult result = RunJob(job, options);
+    for (const absl::Status& status : result.statuses) {
+      EXPECT_TRUE(status.ok()) << status;
+    }
+    ExpectSame(result, calm);
+    replaced += result.statuses.size() == 6;
+  }
+  EXPECT_GE(replaced, 30u);
+}
+
 TEST(ReplicasTest, ACutWireToTheMirrorCostsNothing) {
   const Job job = MakeJob({});
   const SimJobResult calm = RunJob(job);

@@ -196,8 +196,9 @@ class SimJob {
            std::all_of(workers_.begin(), workers_.end(), holds);
   }
   bool Ended() const {
-    return All(
-        [](const auto& role) { return role.ended() && !role.goes_on(); });
+    return replacements_due_ == 0 && All([](const auto& role) {
+             return role.ended() && !role.goes_on();
+           });
   }
   bool Finished() const {
     return All([](const auto& role) { return role.finished(); });
@@ -226,7 +227,9 @@ class SimJob {
           job_.cluster().replicas() == 0) {
         return;
       }
+      ++replacements_due_;
       network_.Schedule(*options_.replace_after, [this, shard] {
+        --replacements_due_;
         lost_servers_.push_back(std::move(servers_[shard]));
         servers_[shard] = {};
         servers_[shard].link = network_.MakeLink(
@@ -241,7 +244,9 @@ class SimJob {
       if (workers_[rank].lost) return;
       LoseNode(workers_[rank], loss.silent);
       if (!options_.replace_after || loss.silent) return;
+      ++replacements_due_;
       network_.Schedule(*options_.replace_after, [this, rank] {
+        --replacements_due_;
         lost_.push_back(std::move(workers_[rank]));
         workers_[rank] = {};
         workers_[rank].link = network_.MakeLink("", workers_[rank].sink);
@@ -417,6 +422,8 @@ class SimJob {
   std::vector<uint64_t> steps_;  // By worker: that comes next.
   std::vector<bool> begun_;      // By worker: whether steps_ is known.
   uint64_t incarnations_ = 0;
+  // Lost processes whose replacements have not started.
+  uint64_t replacements_due_ = 0;
   bool stopped_ = false;
   SimJobResult result_;
 };
