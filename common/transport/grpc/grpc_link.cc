@@ -14,6 +14,7 @@
 #include "common/transport/grpc/channel.h"
 #include "common/transport/grpc/connection.h"
 #include "common/transport/grpc/credentials.h"
+#include "common/transport/grpc/known_order.h"
 #include "common/transport/grpc/streams.h"
 
 namespace terse {
@@ -30,6 +31,7 @@ class LinkService final : public grpc::CallbackGenericService {
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
+    order_.TakeOver();
     if (context->method() != kLinkMethod) {
       return RefuseCall({grpc::StatusCode::UNIMPLEMENTED,
                          "a Terse server has no such method"});
@@ -54,9 +56,13 @@ class LinkService final : public grpc::CallbackGenericService {
                              first_frame_timeout_);
   }
 
+  // No call comes before.
+  void BeforeCalls() { order_.HandOver(); }
+
  private:
   const std::shared_ptr<GrpcLinkCore> core_;
   const absl::Duration first_frame_timeout_;
+  KnownOrder order_;
 };
 
 class GrpcLink final : public Link {
@@ -96,6 +102,7 @@ class GrpcLink final : public Link {
     builder.RegisterCallbackGenericService(&service_);
     int port = 0;
     builder.AddListeningPort(address, credentials_.server, &port);
+    service_.BeforeCalls();
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port == 0) return CannotListenError(address);
     address_ = WithPort(address, port);

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/transport/grpc/known_order.h"
 
 namespace terse {
 namespace {
@@ -65,6 +66,8 @@ class ClientStream final
                                                 this);
     // Writes start outside of reactions; the call must not end between them.
     AddHold();
+    order_.Begin();
+    order_.BeginRead();
     StartRead(&incoming_);
     StartCall();
     connector_->connection().OnStarted(std::move(self));
@@ -85,6 +88,7 @@ class ClientStream final
   bool ends_call() const override { return false; }
 
   void OnReadInitialMetadataDone(bool ok) override {
+    const KnownCallOrder::Reaction reaction(order_);
     if (!ok) {
       if (!ended_.exchange(true)) RemoveHold();
       return;
@@ -95,9 +99,12 @@ class ClientStream final
   }
 
   void OnReadDone(bool ok) override {
+    const KnownCallOrder::Reaction reaction(order_);
+    order_.TakeRead();
     if (ok) {
       connector_->connection().OnMessage(incoming_);
       incoming_.Clear();
+      order_.BeginRead();
       StartRead(&incoming_);
       return;
     }
@@ -107,10 +114,12 @@ class ClientStream final
   }
 
   void OnWriteDone(bool ok) override {
+    const KnownCallOrder::Reaction reaction(order_);
     connector_->connection().OnWriteDone(ok);
   }
 
   void OnDone(const grpc::Status& status) override {
+    order_.TakeEnd();
     const auto self = std::move(self_);
     connector_->OnDone(status);
   }
@@ -123,6 +132,7 @@ class ClientStream final
   std::atomic<bool> ended_{false};
   std::atomic<bool> answered_{false};
   std::atomic<bool> reads_over_{false};
+  KnownCallOrder order_;
 };
 
 void Connector::Start() {
@@ -181,6 +191,8 @@ class ServerStream final : public GrpcStream,
 
   void Start(std::shared_ptr<ServerStream> self) {
     self_ = self;
+    order_.Begin();
+    order_.BeginRead();
     // Tells the client that it has been answered.
     StartSendInitialMetadata();
     StartRead(&incoming_);
@@ -217,20 +229,30 @@ class ServerStream final : public GrpcStream,
   bool ends_call() const override { return true; }
 
   void OnReadDone(bool ok) override {
+    const KnownCallOrder::Reaction reaction(order_);
+    order_.TakeRead();
     if (!ok) {
       connection_->OnReadsOver();
       return;
     }
     connection_->OnMessage(incoming_);
     incoming_.Clear();
+    order_.BeginRead();
     StartRead(&incoming_);
   }
 
-  void OnWriteDone(bool ok) override { connection_->OnWriteDone(ok); }
+  void OnWriteDone(bool ok) override {
+    const KnownCallOrder::Reaction reaction(order_);
+    connection_->OnWriteDone(ok);
+  }
 
-  void OnCancel() override { connection_->OnReadsOver(); }
+  void OnCancel() override {
+    const KnownCallOrder::Reaction reaction(order_);
+    connection_->OnReadsOver();
+  }
 
   void OnDone() override {
+    order_.TakeEnd();
     const auto self = std::move(self_);
     connection_->OnStreamDone(context_->IsCancelled() ? grpc::Status::CANCELLED
                                                       : grpc::Status::OK);
@@ -244,6 +266,7 @@ class ServerStream final : public GrpcStream,
   grpc::ByteBuffer incoming_;
   grpc::Alarm tell_alarm_;
   grpc::Alarm first_frame_alarm_;
+  KnownCallOrder order_;
 };
 
 class RefusedCall final : public grpc::ServerGenericBidiReactor {
