@@ -98,6 +98,16 @@ class CodecChooser {
   Machine found_;
 };
 
+// What a coordinator knows of a codec to come.
+struct CodecChange {
+  std::unique_ptr<CodecChooser> chooser;  // Null: the job has its codec.
+  absl::Time checked;
+  // The codec that the job goes on with from the next version that is kept, and
+  // once one is being kept for it, from which.
+  std::optional<GradientCodec> next;
+  std::optional<uint64_t> version;
+};
+
 }  // namespace terse
 
 #endif  // TERSE_SERVER_CODEC_CHOOSER_H_

@@ -167,6 +167,7 @@ void Coordinator::CloseSteps() {
     }
     open_steps_.erase(open_steps_.begin());
     ++last_step_;
+    ++changes_;
   }
 }
 
@@ -212,7 +213,22 @@ void Coordinator::CloseIfComplete(absl::Time now, uint64_t version,
     any = any || evaluation.parts[w];
   }
   if (!any) return;
+  const uint64_t samples = CountEvaluation(evaluation);
+  if (window_.samples > 0) EmitProgress(now);
+  nlohmann::json event = {{"event", "evaluation"},
+                          {"seconds", absl::ToDoubleSeconds(now - started_)},
+                          {"step", version},
+                          {"epoch", Ratio(version, timeline_.steps_per_epoch)},
+                          {"test_samples", samples},
+                          {"test_loss", *test_loss_},
+                          {"test_accuracy", *test_accuracy_}};
+  AddBitsPerCharacter("test", event);
+  on_event_(event);
+}
+
+uint64_t Coordinator::CountEvaluation(Evaluation& evaluation) {
   evaluation.done = true;
+  ++changes_;
   double loss = 0;
   uint64_t correct = 0;
   uint64_t samples = 0;
@@ -224,16 +240,7 @@ void Coordinator::CloseIfComplete(absl::Time now, uint64_t version,
   }
   test_loss_ = Ratio(loss, samples);
   test_accuracy_ = Ratio(correct, samples * plan_.model.predictions);
-  if (window_.samples > 0) EmitProgress(now);
-  nlohmann::json event = {{"event", "evaluation"},
-                          {"seconds", absl::ToDoubleSeconds(now - started_)},
-                          {"step", version},
-                          {"epoch", Ratio(version, timeline_.steps_per_epoch)},
-                          {"test_samples", samples},
-                          {"test_loss", *test_loss_},
-                          {"test_accuracy", *test_accuracy_}};
-  AddBitsPerCharacter("test", event);
-  on_event_(event);
+  return samples;
 }
 
 void Coordinator::Leave(absl::Time now, uint32_t worker) {
@@ -274,10 +281,12 @@ absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
   reductions_.erase(key);
   if (repeats) {
     // Shards are a version apart at most.
-    merged_.erase(merged_.begin(),
-                  merged_.lower_bound({version - std::min<uint64_t>(version, 2),
-                                       StatisticsKind(), 0}));
+    const std::tuple oldest(version - std::min<uint64_t>(version, 2),
+                            StatisticsKind(), uint32_t{0});
+    merged_.erase(merged_.begin(), merged_.lower_bound(oldest));
+    reductions_.erase(reductions_.begin(), reductions_.lower_bound(oldest));
     merged_[key] = merged;
+    ++changes_;
   }
   return merged;
 }

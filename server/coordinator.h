@@ -70,6 +70,16 @@ class Coordinator {
 
   uint64_t step() const { return last_step_; }
 
+  // For the coordinator's mirror, see coordinator_state.cc: adds what is known
+  // here to `state`; how often that has changed, or what else belongs to it.
+  void AddState(absl::Time now, wire::JobState& state) const;
+  uint64_t changes() const { return changes_; }
+  void OnChange() { ++changes_; }
+  // In place of OnReady and OnStart: goes on with it.
+  // Errors: DataLoss (it is of another job).
+  absl::Status Restore(absl::Time now, const Timeline& timeline,
+                       const wire::JobState& state);
+
  private:
   struct LossSums {
     double loss = 0;
@@ -97,6 +107,8 @@ class Coordinator {
   void CloseSteps();
   void CloseIfComplete(absl::Time now, uint64_t version,
                        Evaluation& evaluation);
+  // Of a version that all have evaluated; returns the samples of it.
+  uint64_t CountEvaluation(Evaluation& evaluation);
   void EmitProgress(absl::Time now);
   void EmitWorkers(absl::Time now);
   nlohmann::json TensorsJson() const;
@@ -134,6 +146,7 @@ class Coordinator {
   std::vector<uint64_t> bytes_received_;
   std::vector<std::optional<double>> residual_ratios_;  // By worker.
 
+  uint64_t changes_ = 0;
   std::map<uint64_t, Evaluation> evaluations_;
   std::optional<double> test_loss_;
   std::optional<double> test_accuracy_;

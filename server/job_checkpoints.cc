@@ -26,7 +26,11 @@ void JobCheckpoints::Start(absl::Time now, const Timeline& timeline,
 }
 
 bool JobCheckpoints::Begin(absl::Time now, uint64_t version) {
-  if (version >= timeline_.steps_total) return false;
+  // What a lost coordinator had decided stands.
+  if (version >= timeline_.steps_total || version <= decided_version_) {
+    return false;
+  }
+  decided_version_ = version;
   const terse::Checkpoint& options = job_.checkpoint();
   const bool due =
       (options.every_steps() > 0 && version % options.every_steps() == 0) ||
@@ -62,6 +66,23 @@ void JobCheckpoints::GiveUp(uint32_t shard, uint64_t version) {
   const std::set<uint64_t> under_way = under_way_;
   for (const uint64_t begun : under_way) {
     if (begun < version) OnPart(shard, begun, lost, std::nullopt);
+  }
+}
+
+void JobCheckpoints::AddState(wire::JobState& state) const {
+  state.set_first_updates(first_updates_);
+  state.set_checkpoint_decided_version(decided_version_);
+  for (const uint64_t version : under_way_) {
+    state.add_checkpoints_under_way(version);
+  }
+}
+
+void JobCheckpoints::Restore(absl::Time now, const Timeline& timeline,
+                             const wire::JobState& state, uint64_t newest) {
+  Start(now, timeline, state.first_version(), state.first_updates());
+  decided_version_ = state.checkpoint_decided_version();
+  for (const uint64_t version : state.checkpoints_under_way()) {
+    if (version >= newest) under_way_.insert(version);
   }
 }
 

@@ -57,6 +57,13 @@ class JobCheckpoints {
   // What has not come of `shard` for versions before `version` never will.
   void GiveUp(uint32_t shard, uint64_t version);
 
+  // For the coordinator's mirror: adds what is decided to `state`; and in place
+  // of Start, goes on with it where versions before `newest` are given up.
+  void AddState(wire::JobState& state) const;
+  void Restore(absl::Time now, const Timeline& timeline,
+               const wire::JobState& state, uint64_t newest);
+  const std::set<uint64_t>& under_way() const { return under_way_; }
+
   // Whether the last version is on the disk, or could not be brought there.
   bool final_done() const { return final_done_; }
 
@@ -78,6 +85,7 @@ class JobCheckpoints {
   uint64_t first_version_ = 0;
   uint64_t first_updates_ = 0;
   absl::Time last_begun_;
+  uint64_t decided_version_ = 0;  // The last that Begin was asked about.
   bool demanded_ = false;
   bool final_done_ = false;
   std::map<uint64_t, Open> open_;  // Some parts have come.

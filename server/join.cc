@@ -40,6 +40,12 @@ size_t LargestPayload(const Plan& plan) {
   return largest;
 }
 
+absl::Status BeganAnew() {
+  return WithExitCode(
+      absl::UnavailableError("the job began anew: join it anew"),
+      ExitCode::kPeerNeverCame);
+}
+
 }  // namespace
 
 absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
@@ -55,8 +61,9 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
     leaving_.insert(id);
     return absl::OkStatus();
   }
+  if (Undecided()) Decide(join);
   const bool fetching = replication_ && replication_->fetching();
-  if (!job_ || (fetching && join.role() == wire::Join::WORKER)) {
+  if (!job_ || Undecided() || (fetching && join.role() == wire::Join::WORKER)) {
     for (const auto& [early, unused] : early_joins_) {
       if (early == id) return absl::InvalidArgumentError("joined twice");
     }
@@ -83,6 +90,8 @@ absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
     return absl::InvalidArgumentError(absl::StrCat(
         "shard ", join.rank(), " of a job with ", shards_.size(), " servers"));
   }
+  if (join.returns() && started_ && replication_) return ReturnShard(id, join);
+  if (join.returns()) return BeganAnew();
   if (shards_[join.rank()] && started_) {
     return WithExitCode(
         absl::AlreadyExistsError(absl::StrCat(
@@ -98,9 +107,12 @@ absl::Status Server::AdmitShard(PeerId id, const wire::Join& join) {
   spdlog::info("shard {} joined from {}", join.rank(), join.address());
   coordinator_->OnJoined("server", join.rank());
   shards_[join.rank()] = id;
+  shard_members_[join.rank()].incarnation = join.incarnation();
   peers_[id] = {wire::Join::SHARD, join.rank(), join.address()};
   AdmitPayloads(id);
   Send(id, MakeMessage(wire::WELCOME, ShardWelcome(join.rank())));
+  // If it was waited for, those that came before it.
+  AdmitEarly();
   WelcomeWorkers();
   return absl::OkStatus();
 }
@@ -136,11 +148,7 @@ absl::Status Server::AdmitWorker(PeerId id, const wire::Join& join) {
         "worker ", rank, " of a job with ", workers_.size(), " workers"));
   }
   if (started_) return ReadmitWorker(id, rank, join);
-  if (join.returns()) {
-    return WithExitCode(
-        absl::UnavailableError("the job began anew: join it anew"),
-        ExitCode::kPeerNeverCame);
-  }
+  if (join.returns()) return BeganAnew();
   if (workers_[rank]) {
     return absl::AlreadyExistsError(
         absl::StrCat("worker ", rank, " has joined already"));

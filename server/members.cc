@@ -51,16 +51,21 @@ void Server::OnPeerLost(PeerId id, const absl::Status& reason) {
     OnWorkerLost(peer.rank, reason);
     return;
   }
-  if (peer.role == wire::Join::SHARD && id != coordinator_peer_ &&
-      replication_ && OutlivesLossNow()) {
+  if (peer.role == wire::Join::SHARD && coordinator() && replication_ &&
+      OutlivesLossNow()) {
     OnShardLost(peer.rank, reason);
     return;
   }
-  const std::string name = id == coordinator_peer_
-                               ? "the coordinator"
-                               : RoleName(peer.role, peer.rank);
+  const bool of_coordinator =
+      coordinator_peer_ && id == coordinator_peer_->id();
   const std::string why =
       reason.ok() ? "it closed the connection" : std::string(reason.message());
+  if (of_coordinator && OutlivesCoordinatorNow()) {
+    OnCoordinatorLost(why);
+    return;
+  }
+  const std::string name =
+      of_coordinator ? "the coordinator" : RoleName(peer.role, peer.rank);
   if (coordinator_) coordinator_->OnLost(peer.role, peer.rank, why);
   Abort(WithExitCode(
       absl::UnavailableError(absl::StrCat(name, " was lost: ", why)),
@@ -112,7 +117,7 @@ absl::Status Server::SendDigestsIfDone() {
     record->set_sha256(digest.data(), digest.size());
   }
   if (!coordinator()) {
-    Send(*coordinator_peer_, MakeMessage(wire::DIGESTS, digests));
+    TellCoordinator(MakeMessage(wire::DIGESTS, digests));
     return absl::OkStatus();
   }
   TERSE_RETURN_IF_ERROR(coordinator_->OnDigests(digests));
@@ -177,7 +182,11 @@ absl::Status Server::ReadmitWorker(PeerId id, uint32_t rank,
     shard_->Return(rank);
     if (shard_checkpoints_) shard_checkpoints_->Return(rank);
   }
-  if (coordinator()) coordinator_->OnReturn(rank);
+  if (coordinator()) {
+    coordinator_->OnReturn(rank);
+    coordinator_->OnChange();
+    if (replication_) replication_->OnState();
+  }
   Send(id, MakeMessage(wire::WELCOME, welcome));
   return absl::OkStatus();
 }

@@ -27,6 +27,18 @@ size_t MirroredLearned(const Job& job, const Plan& plan, uint32_t block) {
                    (2 + OptimizerStateNames(job.optimizer()).size());
 }
 
+namespace {
+
+// A worker's incarnation and parts of four evaluations, a server's incarnation
+// and address, what a tensor's two reductions came to in four versions.
+size_t JobStateBytesMax(const Job& job, const Plan& plan) {
+  return job.cluster().workers() * size_t{256} +
+         job.cluster().servers() * size_t{512} +
+         plan.tensors.size() * size_t{1024};
+}
+
+}  // namespace
+
 size_t MirroredBytesMax(const Job& job, const Plan& plan, uint32_t shard) {
   size_t largest = 0;
   for (const uint32_t block : plan.BlocksOf(shard, /*buffers=*/false)) {
@@ -36,6 +48,7 @@ size_t MirroredBytesMax(const Job& job, const Plan& plan, uint32_t shard) {
                           2 * plan.blocks[block].count;
     largest = std::max(largest, floats * sizeof(float));
   }
+  if (shard == 0) largest = std::max(largest, JobStateBytesMax(job, plan));
   return largest + kUnadmittedPayloadBytesMax;
 }
 

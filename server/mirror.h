@@ -22,12 +22,6 @@
 
 namespace terse {
 
-// Whether `shard` has a mirror. The coordinator has none: what it knows of the
-// job beside its blocks is nowhere else.
-inline bool IsMirrored(const Job& job, uint32_t shard) {
-  return job.cluster().replicas() > 0 && shard > 0;
-}
-
 // Where the mirror of `shard` is.
 inline uint32_t MirrorOf(const Job& job, uint32_t shard) {
   return (shard + 1) % job.cluster().servers();
@@ -38,7 +32,7 @@ inline uint32_t MirrorOf(const Job& job, uint32_t shard) {
 size_t MirroredFloats(const Job& job, const Plan& plan, uint32_t block);
 // Floats of MirroredBlock.learned: three and more arrays, or none.
 size_t MirroredLearned(const Job& job, const Plan& plan, uint32_t block);
-// The longest payload of any of the blocks of `shard`.
+// The longest payload of any of the blocks of `shard`, or of a JOB_STATE.
 size_t MirroredBytesMax(const Job& job, const Plan& plan, uint32_t shard);
 
 // The payload of a MIRROR: the block as `store` has it, and `rest` behind it.

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/checkpoint/members.h"
+#include "common/config/job.h"
 #include "common/optimizer/schedule.h"
 #include "common/wire/event_loop.h"
 #include "common/wire/messages.h"
@@ -26,14 +27,15 @@ absl::Status LostStatus(const std::string& what) {
 
 Replication::Replication(const Job& job, const Plan& plan, uint32_t index,
                          std::string token, Link& link, const Clock& clock,
-                         Shard& shard)
+                         Shard& shard, StateSource source)
     : job_(job),
       plan_(plan),
       index_(index),
       token_(std::move(token)),
       link_(link),
       clock_(clock),
-      shard_(shard) {}
+      shard_(shard),
+      source_(std::move(source)) {}
 
 std::string Replication::NameOf(PeerId id) const {
   return absl::StrCat("shard ", id == mirror_ ? MirrorOf(job_, index_)
@@ -47,7 +49,7 @@ void Replication::Drop(std::optional<PeerId>& peer) {
 }
 
 void Replication::Connect(const std::string& address) {
-  if (!IsMirrored(job_, index_) || (mirror_ && address == address_)) return;
+  if (mirror_ && address == address_) return;
   Dial(address);
 }
 
@@ -61,6 +63,7 @@ void Replication::Dial(const std::string& address) {
   ready_ = false;
   queue_.Clear();
   sent_.clear();
+  state_sent_.reset();
   address_ = address;
   // The coordinator, who knows more, speaks first.
   mirror_ = link_.Connect(address, RejoinTimeout(job_) + kStopTimeout);
@@ -76,12 +79,12 @@ void Replication::Dial(const std::string& address) {
 
 absl::Status Replication::Admit(PeerId id, const wire::Join& join) {
   const uint32_t shard = MirroredAt(job_, index_);
-  if (join.rank() != shard || !IsMirrored(job_, shard)) {
+  if (join.rank() != shard) {
     return absl::InvalidArgumentError(
         absl::StrCat("shard ", join.rank(), " is not mirrored here"));
   }
   if (kept_ == nullptr) kept_ = std::make_unique<Mirror>(job_, plan_, shard);
-  if (join.restored() && !kept_->whole()) {
+  if (join.restored() && !Keeps()) {
     return LostStatus(absl::StrCat("shard ", shard,
                                    " was lost and not all of it is mirrored"));
   }
@@ -92,8 +95,13 @@ absl::Status Replication::Admit(PeerId id, const wire::Join& join) {
   link_.Admit(id, MirroredBytesMax(job_, plan_, shard));
   wire::Welcome welcome;
   welcome.set_rank(join.rank());
+  // A process that was started as the coordinator has read the job anew.
+  if (join.restored()) welcome.set_job_yaml(PrintJob(job_));
   link_.Send(id, MakeMessage(wire::WELCOME, welcome)).IgnoreError();
   if (join.restored()) {
+    if (kept_state_) {
+      link_.Send(id, MakeMessage(wire::JOB_STATE, *kept_state_)).IgnoreError();
+    }
     for (const auto& [block, kept] : kept_->kept()) back_.Add(block);
     SendBack();
   }
@@ -113,10 +121,19 @@ void Replication::SendToMirror() {
         *block,
         before != sent_.end() ? std::optional(before->second) : std::nullopt);
     if (!frame) continue;
+    // In no version is there a block of which the rest of the job is not known.
+    SendState();
     sent_[*block] = frame->step;
     queue_.OnSent(*block, frame->payload.size());
     link_.Send(*mirror_, *std::move(frame)).IgnoreError();
   }
+}
+
+void Replication::SendState() {
+  if (!source_.state || state_sent_ == source_.changes()) return;
+  state_sent_ = source_.changes();
+  link_.Send(*mirror_, MakeMessage(wire::JOB_STATE, source_.state()))
+      .IgnoreError();
 }
 
 void Replication::SendBack() {
@@ -138,15 +155,31 @@ absl::Status Replication::OnFrame(PeerId id, Frame& frame) {
   return absl::OkStatus();  // What was under way when it was dropped.
 }
 
+absl::Status Replication::CheckSameJob(const Frame& frame) const {
+  TERSE_ASSIGN_OR_RETURN(const auto welcome,
+                         ParseMessage<wire::Welcome>(frame));
+  if (welcome.job_yaml() == PrintJob(job_)) return absl::OkStatus();
+  return WithExitCode(
+      absl::InvalidArgumentError(
+          "the job under way is not the one that this server was started "
+          "with: start it with the same job file"),
+      ExitCode::kBadJob);
+}
+
 absl::Status Replication::OnMirrorFrame(Frame& frame) {
   const Frame answer =
       MakeFrame(wire::MIRRORED, frame.step, frame.block, Buffer());
   if (frame.type == wire::WELCOME && !ready_) {
     ready_ = true;
     away_since_.reset();
-    if (fetching()) return absl::OkStatus();
+    if (fetching()) return CheckSameJob(frame);
+    SendState();
     for (const uint32_t block : shard_.store().blocks()) queue_.Add(block);
     SendToMirror();
+    return absl::OkStatus();
+  }
+  if (frame.type == wire::JOB_STATE && fetching() && index_ == 0) {
+    TERSE_ASSIGN_OR_RETURN(fetched_state_, ParseMessage<wire::JobState>(frame));
     return absl::OkStatus();
   }
   if (frame.type == wire::MIRROR && fetching()) {
@@ -183,6 +216,10 @@ absl::Status Replication::OnMirroredFrame(Frame& frame) {
         .Send(*mirrored_,
               MakeFrame(wire::MIRRORED, frame.step, frame.block, Buffer()))
         .IgnoreError();
+    return absl::OkStatus();
+  }
+  if (frame.type == wire::JOB_STATE && mirrors_coordinator()) {
+    TERSE_ASSIGN_OR_RETURN(kept_state_, ParseMessage<wire::JobState>(frame));
     return absl::OkStatus();
   }
   if (frame.type == wire::MIRRORED) {

@@ -1,10 +1,12 @@
 // A server's part in `cluster.replicas`: sends its shard's blocks to their
 // mirror, keeps those of the shard that is mirrored here, and as a process that
-// takes a lost one's place, fetches what is kept of it.
+// takes a lost one's place, fetches what is kept of it. The coordinator's are
+// accompanied by what it knows of the job.
 #ifndef TERSE_SERVER_REPLICATION_H_
 #define TERSE_SERVER_REPLICATION_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,9 +27,17 @@ namespace terse {
 
 class Replication {
  public:
-  // Of the shard `index`. All references must outlive this.
+  // What the coordinator knows, and how often that has changed.
+  struct StateSource {
+    std::function<wire::JobState()> state;
+    std::function<uint64_t()> changes;
+  };
+
+  // Of the shard `index`; `source` of shard 0 alone. All references must
+  // outlive this.
   Replication(const Job& job, const Plan& plan, uint32_t index,
-              std::string token, Link& link, const Clock& clock, Shard& shard);
+              std::string token, Link& link, const Clock& clock, Shard& shard,
+              StateSource source);
 
   // Connects to the mirror of this shard, if it has one, and has all blocks
   // sent there; again, if it has moved to another address.
@@ -45,6 +55,17 @@ class Replication {
 
   // The shard's block has a new version.
   void OnBlock(uint32_t block);
+  // So has what the coordinator knows, which goes in front of blocks anyway.
+  void OnState() {
+    if (ready_) SendState();
+  }
+
+  // Whether another process could take the place of the shard that is mirrored
+  // here.
+  bool Keeps() const {
+    return kept_ != nullptr && kept_->whole() &&
+           (!mirrors_coordinator() || kept_state_);
+  }
 
   // Of connections that the above are about; see FrameSink.
   bool Owns(PeerId id) const {
@@ -59,9 +80,13 @@ class Replication {
 
   // Whether what was fetched has not been taken yet.
   bool fetching() const { return fetched_ != nullptr; }
-  bool fetched() const { return fetching() && fetched_->whole(); }
+  bool fetched() const {
+    return fetching() && fetched_->whole() && (index_ != 0 || fetched_state_);
+  }
   // Requires: fetched().
   std::unique_ptr<Mirror> TakeFetched() { return std::move(fetched_); }
+  // Requires: fetched(), in shard 0.
+  const wire::JobState& fetched_state() const { return *fetched_state_; }
 
   // The job has ended: tells `last` to all, if there is anything to tell. Those
   // that are mirrored here leave by themselves if all went well.
@@ -69,11 +94,14 @@ class Replication {
   bool ended() const { return !mirror_ && !mirrored_ && leaving_.empty(); }
 
  private:
+  bool mirrors_coordinator() const { return MirrorOf(job_, 0) == index_; }
   void Dial(const std::string& address);
   void Drop(std::optional<PeerId>& peer);
+  absl::Status CheckSameJob(const Frame& frame) const;
   absl::Status OnMirrorFrame(Frame& frame);
   absl::Status OnMirroredFrame(Frame& frame);
   void SendToMirror();
+  void SendState();  // If it is another than the last.
   void SendBack();
 
   const Job& job_;
@@ -83,6 +111,7 @@ class Replication {
   Link& link_;
   const Clock& clock_;
   Shard& shard_;
+  const StateSource source_;
   Timeline timeline_;
 
   std::string address_;           // Of the mirror.
@@ -90,11 +119,14 @@ class Replication {
   bool ready_ = false;            // It takes blocks.
   std::optional<absl::Time> away_since_;
   MirrorQueue queue_;
-  std::map<uint32_t, uint64_t> sent_;  // By block: the last version.
+  std::map<uint32_t, uint64_t> sent_;   // By block: the last version.
+  std::optional<uint64_t> state_sent_;  // After how many changes.
   std::unique_ptr<Mirror> fetched_;
+  std::optional<wire::JobState> fetched_state_;
 
   std::optional<PeerId> mirrored_;  // The shard that is mirrored here.
   std::unique_ptr<Mirror> kept_;    // Null before there is one.
+  std::optional<wire::JobState> kept_state_;  // Of shard 0.
   MirrorQueue back_;
 
   std::set<PeerId> leaving_;

@@ -24,15 +24,16 @@ absl::Status Server::Start() {
     TERSE_ASSIGN_OR_RETURN(Job job, JobToStart());
     return AdoptJob(std::move(job));
   }
-  coordinator_peer_ =
-      link_.Connect(options_.coordinator_address, options_.join_timeout);
-  peers_[*coordinator_peer_] = {wire::Join::SHARD, 0, ""};
   wire::Join join;
   join.set_role(wire::Join::SHARD);
   join.set_rank(options_.shard);
   join.set_token(options_.token);
+  join.set_incarnation(options_.incarnation);
   join.set_address(link_.Address());
-  Send(*coordinator_peer_, MakeMessage(wire::JOIN, join));
+  coordinator_peer_ = std::make_unique<CoordinatorPeer>(
+      link_, options_.coordinator_address, join);
+  coordinator_peer_->Connect(options_.join_timeout, /*returns=*/false);
+  peers_[coordinator_peer_->id()] = {wire::Join::SHARD, 0, ""};
   return absl::OkStatus();
 }
 
@@ -67,19 +68,22 @@ absl::Status Server::AdoptJob(Job job) {
                 Observe(step, observation);
               },
           .mirror =
-              IsMirrored(*job_, options_.shard)
+              job_->cluster().replicas() > 0
                   ? [this](uint32_t block) { replication_->OnBlock(block); }
                   : std::function<void(uint32_t)>(),
           .opened = [this](uint64_t version) { OnVersionOpened(version); }});
   if (job_->cluster().replicas() > 0) {
     replication_ = std::make_unique<Replication>(
-        *job_, *plan_, options_.shard, options_.token, link_, clock_, *shard_);
+        *job_, *plan_, options_.shard, options_.token, link_, clock_, *shard_,
+        coordinator()
+            ? Replication::StateSource{
+                  .state = [this] { return MakeState(); },
+                  .changes = [this] { return coordinator_->changes(); }}
+            : Replication::StateSource());
   }
   if (coordinator()) {
     TERSE_RETURN_IF_ERROR(PrepareResume());
-    coordinator_ = std::make_unique<Coordinator>(
-        *job_, *plan_, first_version_,
-        options_.on_event ? options_.on_event : [](const nlohmann::json&) {});
+    coordinator_ = MakeCoordinator();
     TERSE_RETURN_IF_ERROR(PrepareCodecChooser());
   }
   PrepareCheckpoints();
@@ -151,7 +155,9 @@ void Server::OnFrame(PeerId id, Frame frame) {
 
 absl::Status Server::Dispatch(PeerId id, Frame& frame) {
   const Peer peer = peers_.at(id);
-  if (id == coordinator_peer_) return OnCoordinatorFrame(frame);
+  if (coordinator_peer_ && id == coordinator_peer_->id()) {
+    return OnCoordinatorFrame(frame);
+  }
   if (peer.role == wire::Join::SHARD) return OnShardFrame(peer.rank, frame);
   return OnWorkerFrame(peer.rank, frame);
 }
@@ -192,7 +198,7 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
           shard_->OnStepReport(now, worker, frame.step, report));
       if (coordinator()) {
         coordinator_->OnStepReport(now, worker, frame.step, report);
-        if (codec_chooser_) codec_chooser_->SetCompute(report.times());
+        if (codec_.chooser) codec_.chooser->SetCompute(report.times());
       }
       return absl::OkStatus();
     }
@@ -216,11 +222,11 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
     TERSE_ASSIGN_OR_RETURN(const auto ready, ParseMessage<wire::Ready>(frame));
     TERSE_ASSIGN_OR_RETURN(const auto timeline,
                            coordinator_->OnReady(worker, ready));
-    if (codec_chooser_) codec_chooser_->OnReady(worker, ready);
+    if (codec_.chooser) codec_.chooser->OnReady(worker, ready);
     if (!timeline || started_) return absl::OkStatus();
-    if (codec_chooser_ && job_->compress().auto_().choices().empty()) {
+    if (codec_.chooser && job_->compress().auto_().choices().empty()) {
       spdlog::info("auto: measuring");
-      codec_chooser_->Begin(now, /*compute=*/true);
+      codec_.chooser->Begin(now, /*compute=*/true);
       return absl::OkStatus();
     }
     Timeline planned = *timeline;
@@ -274,8 +280,8 @@ absl::Status Server::StartJob(const Timeline& timeline) {
       AnnounceCheckpoint(timeline.steps_total);
     }
   }
-  if (replication_) replication_->SetTimeline(timeline);
-  if (IsMirrored(*job_, options_.shard)) {
+  if (replication_) {
+    replication_->SetTimeline(timeline);
     replication_->Connect(
         start_.shard_addresses(MirrorOf(*job_, options_.shard)));
   }
@@ -324,9 +330,9 @@ absl::Status Server::OnShardFrame(uint32_t shard, const Frame& frame) {
 absl::Status Server::OnCoordinatorFrame(const Frame& frame) {
   switch (frame.type) {
     case wire::WELCOME: {
-      if (job_) return absl::InvalidArgumentError("welcomed twice");
       TERSE_ASSIGN_OR_RETURN(const auto welcome,
                              ParseMessage<wire::Welcome>(frame));
+      if (job_) return OnCoordinatorBack(welcome);
       TERSE_ASSIGN_OR_RETURN(
           Job job, ParseJob(welcome.job_yaml(), "the coordinator's job", {}));
       options_.checkpoint_directory = welcome.checkpoint_directory();
@@ -364,56 +370,15 @@ absl::Status Server::OnCoordinatorFrame(const Frame& frame) {
       absl::StrCat("frame of type ", frame.type, " from the coordinator"));
 }
 
-void Server::Reduce(uint64_t version, const wire::BlockStatistics& part) {
-  if (!coordinator()) {
-    Send(*coordinator_peer_, MakeMessage(wire::REDUCE, part, version));
-    return;
-  }
-  const auto merged = coordinator_->OnReduce(version, part);
-  if (!merged.ok()) {
-    Abort(merged.status());
-    return;
-  }
-  if (!*merged) return;
-  const ReductionScope scope = ScopeOf(*plan_, part.kind(), part.tensor());
-  std::vector<bool> asked(shards_.size());
-  for (uint32_t i = 0; i < scope.block_count; ++i) {
-    asked[plan_->blocks[scope.first_block + i].shard] = true;
-  }
-  const Frame frame = MakeMessage(wire::REDUCED, **merged, version);
-  for (uint32_t s = 1; s < shards_.size(); ++s) {
-    // One that is away will ask again.
-    if (asked[s] && shards_[s]) Send(*shards_[s], frame);
-  }
-  if (!asked[0]) return;
-  const absl::Status resolved = shard_->OnReduced(version, **merged);
-  if (!resolved.ok()) Abort(resolved);
-}
-
-void Server::Observe(uint64_t step, const wire::Observation& observation) {
-  if (coordinator()) {
-    coordinator_->OnObservation(step, observation);
-  } else {
-    Send(*coordinator_peer_, MakeMessage(wire::OBSERVATION, observation, step));
-  }
-}
-
-absl::Status Server::OnObservation(std::optional<uint32_t> worker,
-                                   const Frame& frame) {
-  if (!coordinator() || !started_ || worker.value_or(0) != 0) {
-    return absl::InvalidArgumentError("an observation that was not asked for");
-  }
-  TERSE_ASSIGN_OR_RETURN(const auto observation,
-                         ParseMessage<wire::Observation>(frame));
-  TERSE_RETURN_IF_ERROR(ValidateObservation(*plan_, observation));
-  coordinator_->OnObservation(frame.step, observation);
-  return absl::OkStatus();
-}
-
 uint32_t Server::WorkersConnected() const {
   return static_cast<uint32_t>(
       std::count_if(workers_.begin(), workers_.end(),
                     [](const auto& peer) { return peer.has_value(); }));
+}
+
+bool Server::finished() const {
+  return ended() && peers_.empty() && leaving_.empty() &&
+         (!replication_ || replication_->ended());
 }
 
 uint64_t Server::Version() const {
@@ -436,8 +401,8 @@ void Server::Finish() {
   spdlog::info("the job is done");
   result_ = absl::OkStatus();
   if (coordinator_peer_) {
-    link_.Close(*coordinator_peer_);
-    peers_.erase(*coordinator_peer_);
+    link_.Close(coordinator_peer_->id());
+    peers_.erase(coordinator_peer_->id());
   }
   if (replication_) replication_->End(nullptr);
   // Of a shard that has come to the end alone.
@@ -463,6 +428,7 @@ void Server::Abort(const absl::Status& reason) {
 }
 
 void Server::OnTime() {
+  if (options_.on_time) options_.on_time();
   if (options_.background) options_.background->Poll();
   if (started_) CheckDeadlines();
   if (started_) CheckCodec();
@@ -477,6 +443,10 @@ void Server::OnTime() {
             job_->cluster().rejoin_timeout_seconds())),
         ExitCode::kPeerNeverCame));
     return;
+  }
+  if (Undecided()) {
+    begins_anew_ = true;
+    AdmitEarly();
   }
   std::vector<std::string> missing;
   for (uint32_t s = 1; s < shards_.size(); ++s) {

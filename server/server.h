@@ -18,6 +18,7 @@
 #include "nlohmann/json.hpp"
 #include "server/codec_chooser.h"
 #include "server/coordinator.h"
+#include "server/coordinator_peer.h"
 #include "server/job_checkpoints.h"
 #include "server/members.h"
 #include "server/replication.h"
@@ -50,15 +51,11 @@ class Server {
 
   // Ends the job for everybody with this reason.
   void Abort(const absl::Status& reason);
-
   // Ends the job for everybody after a checkpoint, if it keeps any.
   void Stop(int signal);
 
   // Whether this process may end: the job has, and every peer has left.
-  bool finished() const {
-    return result_.has_value() && peers_.empty() && leaving_.empty() &&
-           (!replication_ || replication_->ended());
-  }
+  bool finished() const;
   bool ended() const { return result_.has_value(); }  // Well or not.
   // Requires: ended().
   const absl::Status& result() const { return *result_; }
@@ -73,7 +70,6 @@ class Server {
   NextServer TakeNext() { return *std::exchange(next_, std::nullopt); }
   // The job as it is now, choices included. Null before it is known.
   const Job* job() const { return job_ ? &*job_ : nullptr; }
-
   // How many workers are connected, and how far this shard is.
   uint32_t WorkersConnected() const;
   uint64_t Version() const;
@@ -114,6 +110,17 @@ class Server {
   absl::Status ReadmitShard(PeerId id, const wire::Join& join);
   absl::Status OnRestored(uint32_t shard, uint64_t version);
   absl::Status OnShardBack(const Frame& frame);
+  // And the coordinator; see server_coordinator.cc. Of shards:
+  bool OutlivesCoordinatorNow() const;
+  void OnCoordinatorLost(const std::string& why);
+  absl::Status OnCoordinatorBack(const wire::Welcome& welcome);
+  // Of the coordinator: whether its mirror may join it with a job under way.
+  bool Undecided() const;
+  void Decide(const wire::Join& join);
+  absl::Status ReturnShard(PeerId id, const wire::Join& join);
+  wire::JobState MakeState() const;
+  absl::StatusOr<Timeline> RestoreState(uint64_t newest);
+  std::unique_ptr<Coordinator> MakeCoordinator() const;
   // Checkpoints; see server_checkpoints.cc.
   absl::Status PrepareResume();
   absl::Status ResumeShard(const Timeline& timeline);
@@ -126,7 +133,6 @@ class Server {
   void OnPartWritten(uint64_t version, const wire::Checkpointed& part);
   void OnCheckpointDone(uint64_t version, const std::string& folder,
                         const absl::Status& status);
-
   // Of `compress.gradient: auto`; see server_codec.cc.
   absl::StatusOr<Job> JobToStart() const;
   absl::Status PrepareCodecChooser();
@@ -137,16 +143,16 @@ class Server {
   bool PlannedAfter(uint64_t version) const;
   // Whether `version` begins a change of codec.
   void DemandChange(uint64_t version);
-  // The job with `next_codec_` from `version` on.
+  // The job with `codec_.next` from `version` on.
   Job JobFrom(uint64_t version) const;
   void GoOn(NextServer next);
-
   void Reduce(uint64_t version, const wire::BlockStatistics& part);
   void Observe(uint64_t step, const wire::Observation& observation);
   absl::Status OnObservation(std::optional<uint32_t> worker,
                              const Frame& frame);
   void Broadcast(const Frame& frame);
   void Send(PeerId peer, Frame frame);
+  void TellCoordinator(Frame frame);
   void CompleteIfDone();
   void Finish();
 
@@ -170,25 +176,20 @@ class Server {
   // In order, so that the simulator repeats what goes to all of them.
   std::map<PeerId, Peer> peers_;
   std::set<PeerId> leaving_;  // Refused; they are being told why.
-  // Workers that came before the job was known.
+  // Of those that came before it is known what they join.
   std::vector<std::pair<PeerId, wire::Join>> early_joins_;
   std::vector<std::optional<PeerId>> workers_;  // By rank.
   std::vector<std::optional<PeerId>> shards_;   // By index; coordinator only.
-  std::optional<PeerId> coordinator_peer_;
-  std::vector<Member> members_;               // By rank.
+  std::unique_ptr<CoordinatorPeer> coordinator_peer_;  // Of shards.
+  std::vector<Member> members_;                        // By rank.
   std::vector<Member> shard_members_;         // By index; coordinator only.
   std::unique_ptr<Replication> replication_;  // Null without replicas.
-  bool restored_ = false;  // In the place of a process that was lost.
+  bool restored_ = false;     // In the place of a process that was lost.
+  bool begins_anew_ = false;  // See Undecided.
   bool started_ = false;
   wire::Start start_;
   std::set<uint64_t> announced_;  // Checkpoints that are not done.
-  // Null but in the coordinator of a job with `compress.gradient: auto`.
-  std::unique_ptr<CodecChooser> codec_chooser_;
-  absl::Time codec_checked_;
-  // The codec that the job goes on with from the next version that is kept, and
-  // once one is being kept for it, from which.
-  std::optional<GradientCodec> next_codec_;
-  std::optional<uint64_t> change_version_;
+  CodecChange codec_;             // Of the coordinator.
   std::optional<absl::Status> result_;
   std::optional<NextServer> next_;
   nlohmann::json report_;

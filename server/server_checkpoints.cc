@@ -74,10 +74,11 @@ void Server::AnnounceCheckpoint(uint64_t version) {
 void Server::OnVersionOpened(uint64_t version) {
   if (!job_checkpoints_ || ended()) return;
   DemandChange(version);
+  coordinator_->OnChange();
   if (!job_checkpoints_->Begin(clock_.Now(), version)) return;
   AnnounceCheckpoint(version);
-  if (next_codec_ && !change_version_) {
-    change_version_ = version;
+  if (codec_.next && !codec_.version) {
+    codec_.version = version;
     job_checkpoints_->SetJob(
         version, PrintJob(WithChoicesUntil(JobFrom(version), version)));
   }
@@ -104,7 +105,7 @@ absl::Status Server::OnCheckpointFrame(uint32_t worker, Frame& frame) {
 void Server::OnPartWritten(uint64_t version, const wire::Checkpointed& part) {
   if (ended()) return;
   if (!coordinator()) {
-    Send(*coordinator_peer_, MakeMessage(wire::CHECKPOINTED, part, version));
+    TellCoordinator(MakeMessage(wire::CHECKPOINTED, part, version));
     return;
   }
   job_checkpoints_->OnPart(0, version, part, coordinator_->AccuracyOf(version));
@@ -114,6 +115,7 @@ void Server::OnCheckpointDone(uint64_t version, const std::string& folder,
                               const absl::Status& status) {
   if (ended()) return;
   announced_.erase(version);
+  coordinator_->OnChange();
   coordinator_->OnCheckpoint(clock_.Now(), version, folder, status);
   if (status.ok()) {
     spdlog::info("checkpoint of step {} in {}", version, folder);
@@ -133,10 +135,10 @@ void Server::OnCheckpointDone(uint64_t version, const std::string& folder,
                      static_cast<ExitCode>(128 + stop_signal_)));
     return;
   }
-  if (version == change_version_) {
+  if (version == codec_.version) {
     const Job next = JobFrom(version);
-    next_codec_.reset();
-    change_version_.reset();
+    codec_.next.reset();
+    codec_.version.reset();
     const auto& choices = options_.job->compress().auto_().choices();
     const bool planned = std::any_of(
         choices.begin(), choices.end(),
@@ -211,7 +213,7 @@ void Server::Stop(int signal) {
   }
   wire::Stop stop;
   stop.set_signal(signal);
-  Send(*coordinator_peer_, MakeMessage(wire::STOP, stop));
+  TellCoordinator(MakeMessage(wire::STOP, stop));
 }
 
 }  // namespace terse

@@ -52,8 +52,8 @@ absl::Status Server::PrepareCodecChooser() {
         ExitCode::kBadJob);
   }
   if (!options_.rates) options_.rates = std::make_shared<CodecRates>();
-  codec_checked_ = clock_.Now();
-  codec_chooser_ = std::make_unique<CodecChooser>(
+  codec_.checked = clock_.Now();
+  codec_.chooser = std::make_unique<CodecChooser>(
       *job_, TensorShares(*plan_), options_.rates,
       CodecChooser::Output{
           .send =
@@ -71,23 +71,23 @@ bool Server::PlannedAfter(uint64_t version) const {
 }
 
 absl::Status Server::OnCodecFrame(uint32_t worker, const Frame& frame) {
-  if (!codec_chooser_) {
+  if (!codec_.chooser) {
     return absl::InvalidArgumentError("a measurement nobody asked for");
   }
   if (frame.type == wire::PROBE) {
-    return codec_chooser_->OnProbe(clock_.Now(), worker, frame);
+    return codec_.chooser->OnProbe(clock_.Now(), worker, frame);
   }
   TERSE_ASSIGN_OR_RETURN(const auto measured,
                          ParseMessage<wire::Measured>(frame));
-  return codec_chooser_->OnMeasured(clock_.Now(), worker, measured);
+  return codec_.chooser->OnMeasured(clock_.Now(), worker, measured);
 }
 
 void Server::OnCodecChosen(size_t candidate) {
-  codec_checked_ = clock_.Now();
+  codec_.checked = clock_.Now();
   const GradientCodec codec = Candidates(*job_)[candidate];
-  const std::vector<StepCost> costs = codec_chooser_->Predict();
+  const std::vector<StepCost> costs = codec_.chooser->Predict();
   bool changes = !started_;
-  if (started_ && !next_codec_) {
+  if (started_ && !codec_.next) {
     // Of a codec that is no candidate any more nothing is known.
     changes = true;
     for (size_t i = 0; i < costs.size(); ++i) {
@@ -96,11 +96,11 @@ void Server::OnCodecChosen(size_t candidate) {
     }
   }
   if (!changes) return;
-  for (const std::string& line : codec_chooser_->Lines(candidate)) {
+  for (const std::string& line : codec_.chooser->Lines(candidate)) {
     spdlog::info("{}", line);
   }
   if (options_.on_event) {
-    nlohmann::json event = codec_chooser_->Describe(candidate);
+    nlohmann::json event = codec_.chooser->Describe(candidate);
     event["event"] = "codec";
     event["step"] = started_ ? Version() : first_version_;
     options_.on_event(event);
@@ -109,29 +109,29 @@ void Server::OnCodecChosen(size_t candidate) {
     GoOn({.job = WithChoice(*options_.job, 0, codec)});
     return;
   }
-  next_codec_ = codec;
+  codec_.next = codec;
   job_checkpoints_->DemandNext();
 }
 
 void Server::CheckCodec() {
-  if (!codec_chooser_ || !job_checkpoints_ || ended() || next_codec_ ||
-      codec_chooser_->busy()) {
+  if (!codec_.chooser || !job_checkpoints_ || ended() || codec_.next ||
+      codec_.chooser->busy()) {
     return;
   }
   const uint32_t seconds = job_->compress().auto_().check_every_seconds();
   // A job that is given its choices makes these first.
   if (seconds == 0 || PlannedAfter(plan_->codec_since) ||
-      clock_.Now() - codec_checked_ < absl::Seconds(seconds)) {
+      clock_.Now() - codec_.checked < absl::Seconds(seconds)) {
     return;
   }
-  codec_chooser_->Begin(clock_.Now(), /*compute=*/false);
+  codec_.chooser->Begin(clock_.Now(), /*compute=*/false);
 }
 
 void Server::DemandChange(uint64_t version) {
-  if (!codec_chooser_ || next_codec_) return;
+  if (!codec_.chooser || codec_.next) return;
   for (const auto& choice : options_.job->compress().auto_().choices()) {
     if (choice.step() != version || version <= first_version_) continue;
-    next_codec_ = choice.gradient();
+    codec_.next = choice.gradient();
     job_checkpoints_->DemandNext();
   }
 }
@@ -140,7 +140,7 @@ Job Server::JobFrom(uint64_t version) const {
   for (const auto& choice : options_.job->compress().auto_().choices()) {
     if (choice.step() == version) return *options_.job;
   }
-  return WithChoice(*job_, version, *next_codec_);
+  return WithChoice(*job_, version, *codec_.next);
 }
 
 void Server::GoOn(NextServer next) {

@@ -26,6 +26,8 @@ struct ServerOptions {
   std::optional<Job> job;
   std::string coordinator_address;
   std::string token;
+  // Of this process, unlike that of any other.
+  uint64_t incarnation = 0;
   absl::Duration join_timeout = absl::Seconds(300);
   // Events of the job; coordinator only.
   std::function<void(const nlohmann::json&)> on_event;
@@ -34,6 +36,8 @@ struct ServerOptions {
   std::string checkpoint_directory;
   // What the job goes on from; nothing: from its beginning. Coordinator only.
   std::optional<FoundCheckpoint> resume;
+  // Called between events, at least every second; may be empty.
+  std::function<void()> on_time;
   // Writes checkpoints.
   std::unique_ptr<Background> background;
   // Of `compress.gradient: auto`: what earlier parts of the job know, and the

@@ -17,7 +17,7 @@ void Server::OnReplicationEvent(const std::string& peer, absl::Status status) {
 
 // What the coordinator says of a job under way.
 absl::Status Server::FetchState(const wire::Welcome& welcome) {
-  if (!IsMirrored(*job_, options_.shard) ||
+  if (!replication_ ||
       welcome.incarnations_size() != static_cast<int>(members_.size())) {
     return absl::InvalidArgumentError("the job is under way without this one");
   }
@@ -50,16 +50,19 @@ absl::StatusOr<Timeline> Server::AdoptStart(const wire::Start& start) {
 
 absl::Status Server::Restore() {
   const std::unique_ptr<Mirror> mirror = replication_->TakeFetched();
-  TERSE_ASSIGN_OR_RETURN(const Timeline timeline,
-                         AdoptStart(wire::Start(start_)));
+  const uint64_t newest = mirror->newest();
+  TERSE_ASSIGN_OR_RETURN(
+      const Timeline timeline,
+      coordinator() ? RestoreState(newest) : AdoptStart(wire::Start(start_)));
   TERSE_RETURN_IF_ERROR(shard_->Restore(timeline, *mirror));
   started_ = true;
   version_seen_.second = clock_.Now();
   restored_ = true;
-  const uint64_t newest = mirror->newest();
   spdlog::info("goes on at step {} with what was mirrored", shard_->version());
   if (shard_checkpoints_) shard_checkpoints_->BeginWith(newest);
-  Send(*coordinator_peer_, MakeFrame(wire::RESTORED, newest, 0, Buffer()));
+  if (!coordinator()) {
+    TellCoordinator(MakeFrame(wire::RESTORED, newest, 0, Buffer()));
+  }
   AdmitEarly();
   return absl::OkStatus();
 }
@@ -89,6 +92,7 @@ absl::Status Server::ReadmitShard(PeerId id, const wire::Join& join) {
   AdmitPayloads(id);
   // It has as long again to fetch its state.
   shard_members_[rank].vacant_since = clock_.Now();
+  shard_members_[rank].incarnation = join.incarnation();
   start_.set_shard_addresses(static_cast<int>(rank), join.address());
   wire::Welcome welcome = ShardWelcome(rank);
   *welcome.mutable_start() = start_;
@@ -106,9 +110,13 @@ absl::Status Server::OnRestored(uint32_t shard, uint64_t version) {
   shard_members_[shard].vacant_since.reset();
   coordinator_->OnJoined("server", shard);
   if (job_checkpoints_) job_checkpoints_->GiveUp(shard, version);
+  coordinator_->OnChange();
+  replication_->OnState();
+  const std::string& address = start_.shard_addresses(static_cast<int>(shard));
+  if (shard == MirrorOf(*job_, 0)) replication_->Connect(address);
   wire::ShardBack back;
   back.set_shard(shard);
-  back.set_address(start_.shard_addresses(static_cast<int>(shard)));
+  back.set_address(address);
   const Frame frame = MakeMessage(wire::SHARD_BACK, back);
   for (const auto* peers : {&workers_, &shards_}) {
     for (const std::optional<PeerId>& peer : *peers) {

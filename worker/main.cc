@@ -16,7 +16,6 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
 #include "common/kernels/target.h"
@@ -92,13 +91,6 @@ ModelFactory TorchModels(const std::string& data_dir) {
 std::string HostName() {
   std::array<char, 256> name{};
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
-uint64_t NewIncarnation() {
-  return MixKey(
-      {static_cast<uint64_t>(getpid()),
-       static_cast<uint64_t>(
-           std::chrono::steady_clock::now().time_since_epoch().count())});
 }
 
 // What the metrics take of a step, the `steps`th of this process.

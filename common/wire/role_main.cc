@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/kernels/target.h"
 #include "common/wire/event_loop.h"
@@ -60,6 +62,13 @@ void StartLog(const std::string& role) {
 std::string TokenFromEnvironment() {
   const char* token = std::getenv("TERSE_TOKEN");
   return token != nullptr ? token : "";
+}
+
+uint64_t NewIncarnation() {
+  return MixKey(
+      {static_cast<uint64_t>(getpid()),
+       static_cast<uint64_t>(
+           std::chrono::steady_clock::now().time_since_epoch().count())});
 }
 
 absl::Status ChooseKernelTarget(const std::string& name) {

@@ -3,6 +3,7 @@
 #define TERSE_COMMON_WIRE_ROLE_MAIN_H_
 
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -27,6 +28,9 @@ void StartLog(const std::string& role);
 
 // The job's token, from the environment variable TERSE_TOKEN; empty if unset.
 std::string TokenFromEnvironment();
+
+// Tells this process from every other.
+uint64_t NewIncarnation();
 
 // Makes the kernels run on the instruction set `name`; empty: the best.
 // Errors: InvalidArgument (exit code 2), naming those there are.

@@ -18,19 +18,24 @@ std::string DescribeEnd(int wait_status) {
   return absl::StrCat("failed with exit code ", WEXITSTATUS(wait_status));
 }
 
-// Whether the same start may go better: not after an error in the job, its data
-// or the disk.
-bool IsLoss(int wait_status) {
+// Whether it did not end by itself, nor was asked to.
+bool WasEnded(int wait_status) {
   if (WIFSIGNALED(wait_status)) return true;
   const int code = WEXITSTATUS(wait_status);
   // Of ssh that lost its machine; and of a shell there, for a role that a
   // signal ended which does not ask for an end.
   constexpr int kSshLost = 255;
-  if (code == kSshLost) return true;
-  if (code > 128) {
-    return code != 128 + SIGHUP && code != int(ExitCode::kInterrupted) &&
-           code != 128 + SIGQUIT && code != int(ExitCode::kTerminated);
-  }
+  return code == kSshLost ||
+         (code > 128 && code != 128 + SIGHUP &&
+          code != int(ExitCode::kInterrupted) && code != 128 + SIGQUIT &&
+          code != int(ExitCode::kTerminated));
+}
+
+// Whether the same start may go better: not after an error in the job, its data
+// or the disk.
+bool IsLoss(int wait_status) {
+  if (WasEnded(wait_status)) return true;
+  const int code = WEXITSTATUS(wait_status);
   return code == int(ExitCode::kFailure) ||
          code == int(ExitCode::kPeerNeverCame) ||
          code == int(ExitCode::kInternal);
@@ -40,11 +45,12 @@ bool IsLoss(int wait_status) {
 
 bool Supervisor::GoesOnWithout(Child& child) {
   if (!lose_ || !IsLoss(child.wait_status)) return false;
-  const Loss loss = lose_(child.role, DescribeEnd(child.wait_status));
+  const Loss loss = lose_(child.role, DescribeEnd(child.wait_status),
+                          WasEnded(child.wait_status));
   if (!loss.job_goes_on) return false;
   if (loss.replaced_after) {
     replacements_.emplace_back(child.end_time + *loss.replaced_after,
-                               child.role);
+                               loss.replacement.value_or(child.role));
   }
   child.given_up = true;
   if (child.process.input >= 0) close(child.process.input);

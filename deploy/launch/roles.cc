@@ -27,6 +27,9 @@ constexpr size_t kSocketPathBytesMax = 100;
 // Roles on one machine talk through sockets in their run directory: cheaper
 // than loopback TCP, and no port that others can reach.
 std::string ListenAddress(const RoleOptions& options, uint32_t shard) {
+  if (shard == 0 && !options.coordinator_address.empty()) {
+    return options.coordinator_address;
+  }
   if (!options.server_hosts.empty()) {
     const std::string& host = options.server_hosts[shard];
     const bool v6 = host.find(':') != std::string::npos;

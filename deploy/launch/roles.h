@@ -24,6 +24,8 @@ struct RoleOptions {
   std::string token;           // Workers and shards show it when they join.
   TransportSecurity security;
   std::vector<std::string> server_hosts;  // Of each; empty: all are here.
+  // Where shard 0 listens, if others look for it there already.
+  std::string coordinator_address;
 };
 
 // Where shard 0 writes the address it listens on.

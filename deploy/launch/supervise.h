@@ -88,10 +88,12 @@ class Supervisor {
   struct Loss {
     bool job_goes_on = false;
     std::optional<Milliseconds> replaced_after;
+    std::optional<Role> replacement;  // None: the same again.
   };
   // Asked when a role is lost before anything else has failed, with what came
-  // to it.
-  using Lose = std::function<Loss(const Role&, const std::string& what)>;
+  // to it, and whether it was ended, as by a signal, or ended by itself.
+  using Lose =
+      std::function<Loss(const Role&, const std::string& what, bool was_ended)>;
   void set_lose(Lose lose) { lose_ = std::move(lose); }
 
   // Errors: those of StartProcess; exit code 74 (the log cannot be written).

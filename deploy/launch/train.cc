@@ -87,12 +87,20 @@ class TrainRun {
   absl::StatusOr<Outcome> RunOnce();
   // Whether the rest of the job waits for another process in a lost worker's
   // place, or goes on without; says so.
-  Supervisor::Loss Lose(const Role& role, const std::string& what);
+  Supervisor::Loss Lose(const Role& role, const std::string& what,
+                        bool was_ended);
   // Kills those that the job has lost and that neither end nor come back: only
   // then can another take their place.
   void KillThoseThatHang();
   void KillIfItHangs(const std::string& kind, uint32_t rank);
-  bool Replaces(const Role& role) const;
+  void KillCoordinatorIfItHangs();
+  // Ends `name`, of which nothing is known since `since`.
+  void KillAfterTimeout(const std::string& name,
+                        steady_clock::time_point since);
+  bool Replaces(const Role& role, bool was_ended) const;
+  // Who comes in the coordinator's place, where the others look for it.
+  Role NextCoordinator();
+  ProgressState::Change ReadMetrics();
   // Whether the job is to be started again after this; says so.
   bool Restarts(const Outcome& outcome);
   absl::StatusOr<Milliseconds> Tick();
@@ -117,9 +125,13 @@ class TrainRun {
   LineTail metrics_;
   std::unique_ptr<Supervisor> supervisor_;
   bool all_started_ = false;
+  std::string coordinator_address_;
   double attempt_seconds_ = 0;                // When this attempt began.
   std::map<std::string, uint32_t> restarts_;  // By role.
   std::map<std::string, steady_clock::time_point> lost_since_;  // By role.
+  // What the coordinator touched its file at, and since when that is known.
+  std::filesystem::file_time_type coordinator_sign_;
+  steady_clock::time_point coordinator_sign_since_;
   bool page_told_ = false;
 };
 
@@ -172,9 +184,10 @@ absl::StatusOr<Outcome> TrainRun::RunOnce() {
             printer_.Say(absl::StrCat("terse: ", ToAbsl(line)));
           },
           options_.restarts_max > 0 ? kFailureGrace : options_.grace));
-  supervisor_->set_lose([this](const Role& role, const std::string& what) {
-    return Lose(role, what);
-  });
+  supervisor_->set_lose(
+      [this](const Role& role, const std::string& what, bool was_ended) {
+        return Lose(role, what, was_ended);
+      });
   if (options_.tee) {
     supervisor_->set_tee([this](const Role& role, std::string_view line) {
       printer_.Say(TeeLine(role, line));
@@ -191,14 +204,18 @@ absl::StatusOr<Outcome> TrainRun::RunOnce() {
   return supervisor_->Run([this] { return Tick(); });
 }
 
-Supervisor::Loss TrainRun::Lose(const Role& role, const std::string& what) {
+Supervisor::Loss TrainRun::Lose(const Role& role, const std::string& what,
+                                bool was_ended) {
   const bool worker = role.name.starts_with("worker");
+  const bool replaces = Replaces(role, was_ended);
+  // The coordinator may have said its last.
+  ReadMetrics();
   if (state_.phase != ProgressState::Phase::kTraining ||
-      !(worker || Replaces(role))) {
+      !(worker || replaces)) {
     return {};
   }
   const uint32_t restarts = restarts_[role.name];
-  if (!Replaces(role) || restarts >= options_.restarts_max) {
+  if (!replaces || restarts >= options_.restarts_max) {
     if (!worker || !ContinuesWithout(job_)) return {};
     printer_.Say(absl::StrFormat("terse: %s %s; the job goes on without it",
                                  role.name, what));
@@ -212,13 +229,27 @@ Supervisor::Loss TrainRun::Lose(const Role& role, const std::string& what) {
       role.name, what, worker ? "rank" : "place",
       std::chrono::duration<double>(wait).count(), restarts + 1,
       options_.restarts_max));
-  return {.job_goes_on = true, .replaced_after = wait};
+  Supervisor::Loss loss = {.job_goes_on = true, .replaced_after = wait};
+  if (role.coordinator) loss.replacement = NextCoordinator();
+  return loss;
 }
 
-bool TrainRun::Replaces(const Role& role) const {
+bool TrainRun::Replaces(const Role& role, bool was_ended) const {
   if (role.name.starts_with("worker")) return replaces_workers_;
-  // What the coordinator knows nobody else does.
-  return job_.cluster().replicas() > 0 && !role.coordinator;
+  // A coordinator that ends by itself has ended the job.
+  return job_.cluster().replicas() > 0 && (was_ended || !role.coordinator);
+}
+
+Role TrainRun::NextCoordinator() {
+  RoleOptions options = roles_;
+  options.coordinator_address = coordinator_address_;
+  // If its mirror turns out to be lost too.
+  options.resume = "auto";
+  std::error_code error;
+  std::filesystem::remove(HttpPortFile(roles_.run_directory), error);
+  page_told_ = false;
+  const Role role = CoordinatorRole(job_, options);
+  return hosts_ ? hosts_->Place(role) : role;
 }
 
 bool TrainRun::Restarts(const Outcome& outcome) {
@@ -240,6 +271,15 @@ bool TrainRun::Restarts(const Outcome& outcome) {
 absl::StatusOr<Milliseconds> TrainRun::Tick() {
   if (!all_started_) TERSE_RETURN_IF_ERROR(StartOthersWhenReady());
   if (!page_told_ && !roles_.http.empty()) TellPageWhenReady();
+  const ProgressState::Change change = ReadMetrics();
+  if (change != ProgressState::Change::kEvaluation) {
+    printer_.Show(state_, change, NowSeconds());
+  }
+  KillThoseThatHang();
+  return all_started_ ? kRunPeriod : kStartPeriod;
+}
+
+ProgressState::Change TrainRun::ReadMetrics() {
   ProgressState::Change change = ProgressState::Change::kNothing;
   metrics_.Poll([&](std::string_view line) {
     change = state_.Apply(line);
@@ -247,11 +287,7 @@ absl::StatusOr<Milliseconds> TrainRun::Tick() {
       printer_.Show(state_, change, NowSeconds());
     }
   });
-  if (change != ProgressState::Change::kEvaluation) {
-    printer_.Show(state_, change, NowSeconds());
-  }
-  KillThoseThatHang();
-  return all_started_ ? kRunPeriod : kStartPeriod;
+  return change;
 }
 
 void TrainRun::KillThoseThatHang() {
@@ -262,21 +298,40 @@ void TrainRun::KillThoseThatHang() {
   for (uint32_t rank = 0; rank < job_.cluster().workers(); ++rank) {
     KillIfItHangs("worker", rank);
   }
-  for (uint32_t s = 1; s < ServerCount(job_); ++s) {
-    if (job_.cluster().replicas() > 0) KillIfItHangs("server", s);
+  if (job_.cluster().replicas() == 0) return;
+  KillCoordinatorIfItHangs();
+  for (uint32_t s = 1; s < ServerCount(job_); ++s) KillIfItHangs("server", s);
+}
+
+void TrainRun::KillCoordinatorIfItHangs() {
+  std::error_code error;
+  const auto sign =
+      std::filesystem::last_write_time(PortFile(roles_.run_directory), error);
+  if (error || sign != coordinator_sign_) {
+    coordinator_sign_ = sign;
+    coordinator_sign_since_ = steady_clock::now();
+    return;
   }
+  KillAfterTimeout("server 0", coordinator_sign_since_);
 }
 
 void TrainRun::KillIfItHangs(const std::string& kind, uint32_t rank) {
-  const auto now = steady_clock::now();
-  const std::chrono::seconds timeout(job_.cluster().peer_timeout_seconds());
   const std::string name = absl::StrCat(kind, " ", rank);
   if (state_.joined.contains({kind, rank})) {
     lost_since_.erase(name);
     return;
   }
-  const auto since = lost_since_.emplace(name, now).first->second;
-  if (now - since < timeout || !supervisor_->Kill(name, since)) return;
+  KillAfterTimeout(
+      name, lost_since_.emplace(name, steady_clock::now()).first->second);
+}
+
+void TrainRun::KillAfterTimeout(const std::string& name,
+                                steady_clock::time_point since) {
+  const std::chrono::seconds timeout(job_.cluster().peer_timeout_seconds());
+  if (steady_clock::now() - since < timeout ||
+      !supervisor_->Kill(name, since)) {
+    return;
+  }
   printer_.Say(
       absl::StrCat("terse: ", name, " is lost and does not end: killed it"));
 }
@@ -297,8 +352,8 @@ absl::Status TrainRun::StartOthersWhenReady() {
         ExitCode::kPeerNeverCame);
   }
   state_.joined.insert({"server", 0});
-  const std::string coordinator(absl::StripAsciiWhitespace(*address));
-  for (const Role& role : OtherRoles(job_, roles_, coordinator)) {
+  coordinator_address_ = std::string(absl::StripAsciiWhitespace(*address));
+  for (const Role& role : OtherRoles(job_, roles_, coordinator_address_)) {
     TERSE_RETURN_IF_ERROR(Start(role));
   }
   all_started_ = true;

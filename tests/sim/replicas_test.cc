@@ -38,8 +38,8 @@ TEST(ReplicasTest, ALostServerCostsNoReplay) {
                                 ", at ", part, "/40"));
       SimJobOptions options;
       options.network.seed = part;
-      options.losses = {{.process = 1 + uint32_t(part) % 2,
-                         .after = PartOf(calm, part / 40.0)}};
+      options.losses = {
+          {.process = uint32_t(part) % 3, .after = PartOf(calm, part / 40.0)}};
       options.replace_after = absl::Milliseconds(300);
       options.moves = part % 4 < 2;
       const SimJobResult result = RunJob(job, options);
@@ -60,7 +60,7 @@ TEST(ReplicasTest, OneAfterTheOtherMayBeLost) {
     options.network.seed = part;
     for (uint32_t i = 0; i < 6; ++i) {
       options.losses.push_back(
-          {.process = 1 + (part + i) % 2,
+          {.process = (part + i) % 3,
            .after = PartOf(calm, part / 20.0) + absl::Milliseconds(900) * i});
     }
     options.replace_after = absl::Milliseconds(300);
@@ -78,8 +78,10 @@ TEST(ReplicasTest, AServerKilledAtTheVeryEndComesBackToAFinishedJob) {
     SCOPED_TRACE(per_mille);
     SimJobOptions options;
     options.network.seed = static_cast<uint64_t>(per_mille);
+    // Without its coordinator a job has no end.
     options.losses = {
-        {.process = 1, .after = PartOf(calm, per_mille / 1000.0)}};
+        {.process = per_mille % 4 == 0 && per_mille < 980 ? 0u : 1u,
+         .after = PartOf(calm, per_mille / 1000.0)}};
     options.replace_after = absl::Milliseconds(300);
     const SimJobResult result = RunJob(job, options);
     for (const absl::Status& status : result.statuses) {
@@ -98,10 +100,70 @@ TEST(ReplicasTest, ACutWireToTheMirrorCostsNothing) {
     SCOPED_TRACE(part);
     SimJobOptions options;
     options.network.seed = part;
-    // Shard 2 is mirrored at the coordinator, whom it needs otherwise too.
-    options.troubles = {{.after = PartOf(calm, part / 16.0), .server = 1}};
+    // Shard 2 is mirrored at the coordinator, and loses both connections to it.
+    options.troubles = {{.after = PartOf(calm, part / 16.0),
+                         .server = static_cast<uint32_t>(part) % 3}};
     ExpectSame(RunJob(job, options), calm);
   }
+}
+
+// Another process comes in the place of the one that fetches its state, too.
+TEST(ReplicasTest, ACoordinatorMayBeLostAgainAndAgain) {
+  for (const char* servers : {"2", "3"}) {
+    const Job job = MakeJob({absl::StrCat("cluster.servers=", servers)});
+    const SimJobResult calm = RunJob(job);
+    uint64_t under_way = 0;
+    for (int part = 4; part <= 24; ++part) {
+      SCOPED_TRACE(absl::StrCat(servers, " servers, ", part));
+      SimJobOptions options;
+      options.network.seed = part;
+      for (uint32_t i = 0; i < 4; ++i) {
+        options.losses.push_back({.process = 0,
+                                  .after = PartOf(calm, part / 40.0) +
+                                           absl::Milliseconds(301 + part) * i});
+      }
+      options.replace_after = absl::Milliseconds(300);
+      const SimJobResult result = RunJob(job, options);
+      if (!result.status.ok() && result.steps == 0) continue;
+      ++under_way;
+      ExpectSame(result, calm);
+    }
+    EXPECT_GE(under_way, 8u);
+  }
+}
+
+TEST(ReplicasTest, AWorkerMayBeLostWithTheCoordinator) {
+  const Job job =
+      MakeJob({"cluster.rejoin_timeout_seconds=20", "compress.down=weights"});
+  const SimJobResult calm = RunJob(job);
+  for (int part = 4; part <= 36; ++part) {
+    SCOPED_TRACE(part);
+    SimJobOptions options;
+    options.network.seed = part;
+    options.losses = {{.process = 0, .after = PartOf(calm, part / 40.0)},
+                      {.process = 4,
+                       .after = PartOf(calm, part / 40.0) +
+                                absl::Milliseconds(100) * (part % 5 - 2)}};
+    options.replace_after = absl::Milliseconds(300);
+    const SimJobResult result = RunJob(job, options);
+    // It may ask for a version that went with the coordinator's process.
+    if (ExitCodeOf(result.status) == ExitCode::kPeerNeverCame) continue;
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    EXPECT_EQ(result.report["weights_sha256"], calm.report["weights_sha256"]);
+  }
+}
+
+TEST(ReplicasTest, ACoordinatorLostWithItsMirrorEndsTheRun) {
+  const Job job = MakeJob({});
+  const SimJobResult calm = RunJob(job);
+  SimJobOptions options;
+  const absl::Duration after = PartOf(calm, 0.5);
+  options.losses = {{.process = 0, .after = after},
+                    {.process = 1, .after = after}};
+  options.replace_after = absl::Milliseconds(300);
+  const SimJobResult result = RunJob(job, options);
+  EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kPeerNeverCame);
+  EXPECT_LT(result.seconds, 60);
 }
 
 TEST(ReplicasTest, APrimaryAndItsMirrorTogetherEndTheRun) {
@@ -120,6 +182,7 @@ TEST(ReplicasTest, APrimaryAndItsMirrorTogetherEndTheRun) {
 
 TEST(ReplicasTest, APlaceIsKeptForALimitedTime) {
   ExpectPlaceKeptForALimitedTime(MakeJob({}), 2, "shard 2 was lost");
+  ExpectPlaceKeptForALimitedTime(MakeJob({}), 0, "the coordinator was lost");
 }
 
 class ReplicasFolderTest : public WithFolder {};
@@ -137,8 +200,8 @@ TEST_F(ReplicasFolderTest, CheckpointsAreGivenUpOrWhole) {
     SCOPED_TRACE(part);
     options.checkpoint_directory = (folder_ / absl::StrCat(part)).string();
     options.network.seed = part;
-    options.losses = {{.process = 1 + uint32_t(part) % 2,
-                       .after = PartOf(calm, part / 20.0)}};
+    options.losses = {
+        {.process = uint32_t(part) % 3, .after = PartOf(calm, part / 20.0)}};
     options.replace_after = absl::Milliseconds(300);
     const SimJobResult result = RunJob(job, options);
     if (!result.status.ok() && result.steps == 0) continue;

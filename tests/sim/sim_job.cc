@@ -223,7 +223,7 @@ class SimJob {
       const uint32_t shard = loss.process;
       if (servers_[shard].lost) return;
       LoseNode(servers_[shard], loss.silent);
-      if (!options_.replace_after || loss.silent || shard == 0 ||
+      if (!options_.replace_after || loss.silent ||
           job_.cluster().replicas() == 0) {
         return;
       }
@@ -233,11 +233,11 @@ class SimJob {
         lost_servers_.push_back(std::move(servers_[shard]));
         servers_[shard] = {};
         servers_[shard].link = network_.MakeLink(
-            options_.moves
+            options_.moves && shard > 0
                 ? absl::StrCat(Address(shard), ".", lost_servers_.size())
                 : Address(shard),
             servers_[shard].sink);
-        StartServer(shard, {});
+        StartServer(shard, {.job = job_, .resume = Newest()});
       });
     } else {
       const uint32_t rank = loss.process - servers_.size();
@@ -282,6 +282,13 @@ class SimJob {
         network_.Random(1 + absl::ToInt64Nanoseconds(options_.start_spread)));
   }
 
+  // Where a process that is told to go on by itself would.
+  std::optional<FoundCheckpoint> Newest() const {
+    std::vector<std::string> passed_over;
+    if (options_.checkpoint_directory.empty()) return std::nullopt;
+    return NewestCheckpoint(options_.checkpoint_directory, passed_over);
+  }
+
   static std::string Address(uint32_t shard) {
     return absl::StrCat("shard", shard);
   }
@@ -309,6 +316,7 @@ class SimJob {
     options.background = std::make_unique<InlineBackground>();
     options.coordinator_address = Address(0);
     options.token = "token";
+    options.incarnation = ++incarnations_;
     options.on_event = [this](const nlohmann::json& event) {
       result_.events.push_back(event);
     };

@@ -59,9 +59,9 @@ struct SimJobOptions {
   // Workers' pushes that come twice, of a thousand.
   uint64_t repeats_per_mille = 0;
   // When another process takes the rank of a worker that is lost, or with
-  // cluster.replicas of a server but the coordinator; none: never.
+  // cluster.replicas of a server; none: never.
   std::optional<absl::Duration> replace_after;
-  // Such a server listens at another address.
+  // Such a server, but the coordinator, listens at another address.
   bool moves = false;
   // When a second process claims the rank of worker 0, which runs.
   std::optional<absl::Duration> claim_after;

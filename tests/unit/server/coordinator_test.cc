@@ -15,6 +15,13 @@ train: {steps: 5, batch_size: 8}
 cluster: {servers: 1, workers: 2}
 )";
 
+wire::Ready Data() {
+  wire::Ready ready;
+  ready.set_train_samples(160);
+  ready.set_test_samples(20);
+  return ready;
+}
+
 class CoordinatorTest : public testing::Test {
  protected:
   CoordinatorTest()
@@ -24,17 +31,38 @@ class CoordinatorTest : public testing::Test {
           if (event["event"] == "progress") progress_.push_back(event);
           last_ = event;
         }) {
-    wire::Ready ready;
-    ready.set_train_samples(160);
-    ready.set_test_samples(20);
-    EXPECT_TRUE(coordinator_.OnReady(0, ready).ok());
-    EXPECT_TRUE(coordinator_.OnReady(1, ready).ok());
+    EXPECT_TRUE(coordinator_.OnReady(0, Data()).ok());
+    const auto timeline = coordinator_.OnReady(1, Data());
+    EXPECT_TRUE(timeline.ok());
+    timeline_ = **timeline;
     coordinator_.OnStart(now_);
+  }
+
+  // What one that has the end of a job is told, and how it reports that.
+  nlohmann::json Finish(Coordinator& coordinator) {
+    wire::EvaluationReport evaluation;
+    evaluation.set_samples(10);
+    evaluation.set_correct(9);
+    wire::Digests digests;
+    for (uint32_t b = 0; b < plan_.blocks.size(); ++b) {
+      if (plan_.IsBuffer(plan_.blocks[b].tensor)) continue;
+      digests.add_records()->set_block(b);
+    }
+    EXPECT_TRUE(coordinator.OnDigests(digests).ok());
+    for (uint32_t worker = 0; worker < 2; ++worker) {
+      EXPECT_FALSE(coordinator.Complete());
+      EXPECT_TRUE(coordinator.OnEvaluation(now_, worker, 5, evaluation).ok());
+      coordinator.OnGoodbye(worker, {});
+    }
+    EXPECT_TRUE(coordinator.Complete());
+    return coordinator.Finish(now_);
   }
 
   // Both workers report `step`, a second after the last.
   void Report(uint64_t step, std::optional<double> first,
-              std::optional<double> second) {
+              std::optional<double> second,
+              Coordinator* coordinator = nullptr) {
+    if (coordinator == nullptr) coordinator = &coordinator_;
     now_ += absl::Seconds(1);
     uint32_t worker = 0;
     for (const std::optional<double>& ratio : {first, second}) {
@@ -42,7 +70,7 @@ class CoordinatorTest : public testing::Test {
       report.set_samples(8);
       report.set_loss_sum(8);
       if (ratio) report.set_residual_norm_ratio(*ratio);
-      coordinator_.OnStepReport(now_, worker++, step, report);
+      coordinator->OnStepReport(now_, worker++, step, report);
     }
   }
 
@@ -51,6 +79,7 @@ class CoordinatorTest : public testing::Test {
   absl::Time now_ = absl::UnixEpoch();
   std::vector<nlohmann::json> progress_;
   nlohmann::json last_;
+  Timeline timeline_;
   Coordinator coordinator_;
 };
 
@@ -77,6 +106,88 @@ TEST_F(CoordinatorTest, TheResidualIsTheMeanOverWorkers) {
   Report(1, 5.0, std::nullopt);
   ASSERT_EQ(progress_.size(), 2u);
   EXPECT_EQ(progress_[1]["residual_norm_ratio"], 4.0);
+}
+
+// Steps that its mirror was told of count once, others as if it had been there.
+TEST_F(CoordinatorTest, AnotherProcessGoesOnWithItsState) {
+  for (uint64_t step = 0; step < 3; ++step) {
+    Report(step, std::nullopt, std::nullopt);
+  }
+  wire::JobState state;
+  coordinator_.AddState(now_, state);
+  EXPECT_EQ(state.steps(), 3u);
+  Coordinator other(job_, plan_, 0, [](const nlohmann::json&) {});
+  ASSERT_TRUE(other.Restore(now_, timeline_, state).ok());
+  EXPECT_EQ(other.step(), 3u);
+  EXPECT_TRUE(other.HasReported(0, 2));
+  EXPECT_FALSE(other.HasReported(0, 3));
+  for (Coordinator* coordinator : {&coordinator_, &other}) {
+    now_ = absl::UnixEpoch() + absl::Seconds(10);
+    for (uint64_t step = 2; step < 5; ++step) {
+      Report(step, std::nullopt, std::nullopt, coordinator);
+    }
+    EXPECT_EQ(coordinator->step(), 5u);
+  }
+  EXPECT_EQ(Finish(other), Finish(coordinator_));
+}
+
+TEST_F(CoordinatorTest, ReductionsAndEvaluationsAreInItsState) {
+  const Job job = *ParseJob(kJob, "coordinator_test",
+                            {"cluster.servers=2", "cluster.replicas=1"});
+  const Plan plan = *MakePlan(job);
+  Coordinator first(job, plan, 0, [](const nlohmann::json&) {});
+  ASSERT_TRUE(first.OnReady(0, Data()).ok());
+  ASSERT_TRUE(first.OnReady(1, Data()).ok());
+  first.OnStart(now_);
+  uint64_t changes = first.changes();
+  const auto changed = [&] {
+    return std::exchange(changes, first.changes()) != changes;
+  };
+  wire::BlockStatistics part;
+  part.set_kind(wire::BlockStatistics::GRADIENT_NORM);
+  const ReductionScope scope = ScopeOf(plan, part.kind(), 0);
+  for (uint32_t i = 0; i < scope.block_count; ++i) {
+    auto& record = *part.add_records();
+    record.set_block(scope.first_block + i);
+    record.set_sum(i + 1);
+  }
+  const auto merged = first.OnReduce(1, part);
+  ASSERT_TRUE(merged.ok() && *merged);
+  EXPECT_TRUE(changed());
+  EXPECT_FALSE(changed());
+  wire::EvaluationReport evaluation;
+  evaluation.set_samples(10);
+  evaluation.set_correct(7);
+  const uint64_t version = timeline_.steps_total;
+  ASSERT_TRUE(first.OnEvaluation(now_, 0, version, evaluation).ok());
+  EXPECT_FALSE(changed());  // The other one's is still to come, again.
+  ASSERT_TRUE(first.OnEvaluation(now_, 1, version, evaluation).ok());
+  EXPECT_TRUE(changed());
+
+  wire::JobState state;
+  first.AddState(now_, state);
+  Coordinator other(job, plan, 0, [](const nlohmann::json&) {});
+  ASSERT_TRUE(other.Restore(now_, timeline_, state).ok());
+  EXPECT_EQ(other.AccuracyOf(version), 0.7);
+  // A single block asks; what it came to is known.
+  part.mutable_records()->DeleteSubrange(1, part.records_size() - 1);
+  const auto again = other.OnReduce(1, part);
+  ASSERT_TRUE(again.ok() && *again);
+  EXPECT_EQ((*again)->SerializeAsString(), (*merged)->SerializeAsString());
+}
+
+TEST_F(CoordinatorTest, AStateOfAnotherJobIsRefused) {
+  wire::JobState state;
+  coordinator_.AddState(now_, state);
+  wire::JobState later = state;
+  later.set_steps(6);
+  wire::JobState fewer = state;
+  fewer.add_evaluations()->add_parts();
+  for (const wire::JobState& bad : {later, fewer}) {
+    Coordinator other(job_, plan_, 0, [](const nlohmann::json&) {});
+    EXPECT_EQ(other.Restore(now_, timeline_, bad).code(),
+              absl::StatusCode::kDataLoss);
+  }
 }
 
 }  // namespace
