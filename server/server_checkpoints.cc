@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/checkpoint/members.h"
 #include "common/config/job.h"
 #include "common/cost/candidates.h"
 #include "common/wire/event_loop.h"
@@ -14,6 +15,15 @@
 #include "spdlog/spdlog.h"
 
 namespace terse {
+namespace {
+
+bool AnyVacant(const std::vector<Member>& members) {
+  return std::any_of(members.begin(), members.end(), [](const Member& member) {
+    return member.vacant_since.has_value();
+  });
+}
+
+}  // namespace
 
 absl::Status Server::PrepareResume() {
   if (!options_.resume) return absl::OkStatus();
@@ -201,7 +211,11 @@ void Server::CheckDeadlines() {
 
 void Server::Stop(int signal) {
   if (ended()) return;
-  if (!started_ || shard_checkpoints_ == nullptr) {
+  // A step that waits for somebody who was lost has no end to be kept.
+  const bool waits = AnyVacant(shard_members_) ||
+                     (coordinator_peer_ && coordinator_peer_->away_since()) ||
+                     (AnyVacant(members_) && job_ && !ContinuesWithout(*job_));
+  if (!started_ || shard_checkpoints_ == nullptr || waits) {
     Abort(StoppedStatus(signal));
     return;
   }

@@ -29,6 +29,19 @@ class Launch : public EndToEnd {
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
+
+  // Those of `program` with `word` in their command lines.
+  void KillAll(const std::string& program, const std::string& word) const {
+    for (const pid_t process : ProcessesWith(mark_, word)) {
+      // The shell that waits for it has the same words.
+      const fs::path files = "/proc/" + std::to_string(process);
+      if (ReadText(files / "comm") == program + "\n") kill(process, SIGKILL);
+    }
+  }
+  std::string Weights(const std::string& run) const {
+    return nlohmann::json::parse(
+        ReadText(directory_ / run / "report.json"))["weights_sha256"];
+  }
 };
 
 TEST_F(Launch, TheWeightsAreThoseOfTrain) {
@@ -37,11 +50,7 @@ TEST_F(Launch, TheWeightsAreThoseOfTrain) {
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   const CommandResult launched = Terse(Arguments({"--servers", "2", "--tee"}));
   ASSERT_EQ(launched.exit_code, 0) << launched.err;
-  const auto weights = [&](const std::string& run) {
-    return nlohmann::json::parse(
-        ReadText(directory_ / run / "report.json"))["weights_sha256"];
-  };
-  EXPECT_EQ(weights("run"), weights("here"));
+  EXPECT_EQ(Weights("run"), Weights("here"));
   EXPECT_THAT(launched.err, AllOf(HasSubstr("127.0.0.1:server:0: "),
                                   HasSubstr("localhost:worker:1: ")));
   const std::string agents = ReadText(directory_ / "agents.log");
@@ -78,15 +87,33 @@ TEST_F(Launch, AKilledRoleIsNamedWithItsHost) {
       Options());
   ASSERT_TRUE(WaitForEvent(directory_ / "run/metrics.jsonl", "progress"))
       << command.Wait(std::chrono::seconds(0)).err;
-  for (const pid_t process : ProcessesWith(mark_, "/terse-worker")) {
-    // The shell that waits for it has the same words.
-    const fs::path files = "/proc/" + std::to_string(process);
-    if (ReadText(files / "comm") == "terse-worker\n") kill(process, SIGKILL);
-  }
+  KillAll("terse-worker", "/terse-worker");
   const CommandResult result = command.Wait(std::chrono::seconds(40));
   EXPECT_EQ(result.exit_code, 137) << result.err;
   EXPECT_THAT(result.err, AllOf(HasSubstr("worker "), HasSubstr(" (on "),
                                 HasSubstr("failed with exit code 137")));
+}
+
+// At the port that it had, by which the others look for it.
+TEST_F(Launch, AKilledCoordinatorComesBackWhereItWas) {
+  const std::string steps =
+      "train={steps: 1500, batch_size: 50, evaluate_every_epochs: 0}";
+  const CommandResult trained =
+      Terse({"train", "job.yaml", "--run-dir", "here", "--set", steps,
+             "--transport", "memory"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  Command command("terse",
+                  Arguments({"--servers", "2", "--set", "cluster.replicas=1",
+                             "--set", steps}),
+                  Options());
+  ASSERT_TRUE(WaitForEvent(directory_ / "run/metrics.jsonl", "progress"))
+      << command.Wait(std::chrono::seconds(0)).err;
+  KillAll("terse-server", "--shard 0");
+  const CommandResult result = command.Wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, AllOf(HasSubstr("another takes its place"),
+                                Not(HasSubstr("from its last checkpoint"))));
+  EXPECT_EQ(Weights("run"), Weights("here"));
 }
 
 TEST_F(Launch, WhatCannotBePlacedIsRefused) {

@@ -220,5 +220,22 @@ TEST_F(ReplicasFolderTest, CheckpointsAreGivenUpOrWhole) {
   }
 }
 
+// The step that waits for them has no end that could be kept.
+TEST_F(ReplicasFolderTest, ASignalDoesNotWaitForThoseWhoAreLost) {
+  const Job job = MakeJob({});
+  const double half = RunJob(job).seconds / 2;
+  for (const uint32_t process : {0, 2, 4}) {
+    SCOPED_TRACE(process);
+    SimJobOptions options;
+    options.checkpoint_directory = folder_.string();
+    options.losses = {{.process = process, .after = absl::Seconds(half)}};
+    options.stop_after = absl::Seconds(half + 1);
+    options.stop_with_checkpoint = true;
+    const SimJobResult result = RunJob(job, options);
+    EXPECT_EQ(ExitCodeOf(result.status), ExitCode::kTerminated);
+    EXPECT_LT(result.seconds, half + 10);
+  }
+}
+
 }  // namespace
 }  // namespace terse

@@ -259,10 +259,10 @@ class SimJob {
   void Stop() {
     if (options_.stop_with_checkpoint) {
       for (auto& node : workers_) {
-        if (node.started) node.role->Stop(15);
+        if (node.started && !node.lost) node.role->Stop(15);
       }
       for (auto& node : servers_) {
-        if (node.started) node.role->Stop(15);
+        if (node.started && !node.lost) node.role->Stop(15);
       }
       return;
     }
@@ -270,10 +270,10 @@ class SimJob {
     const absl::Status reason = WithExitCode(
         absl::CancelledError("stopped by a signal"), ExitCode::kTerminated);
     for (auto& node : servers_) {
-      if (node.started) node.role->Abort(reason);
+      if (node.started && !node.lost) node.role->Abort(reason);
     }
     for (auto& node : workers_) {
-      if (node.started) node.role->Abort(reason);
+      if (node.started && !node.lost) node.role->Abort(reason);
     }
   }
 
