@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """What a running job feels of a hostile client: step time and memory.
 
-    tests/bench/hostile/hostile.py [--seconds 20] [--build build/release]
+    tests/bench/hostile/hostile.py [--seconds 20] [--aside] [--build build/release]
 
 Starts a server and two workers of the demo job on TCP, then for `--seconds` each:
 nobody else, hostile_client, nobody else. Prints what the client was answered, the
-steps per second of the three times, and the server's resident memory.
+steps per second of the three times, what processor time the server took in them, and
+its resident memory. --aside gives the client only the processor time that nobody else
+wants, as if it ran on another machine.
 """
 import argparse
 import json
@@ -24,6 +26,12 @@ def resident_mib(pid):
                 return int(line.split()[1]) / 1024
 
 
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        user, system = file.read().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def steps_done(folder):
     with open(os.path.join(folder, "metrics.jsonl")) as file:
         events = [json.loads(line) for line in file if line.endswith("\n")]
@@ -34,8 +42,10 @@ def steps_done(folder):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--aside", action="store_true")
     parser.add_argument("--build", default=os.path.join(ROOT, "build/release"))
     options = parser.parse_args()
+    aside = ["chrt", "--idle", "0"] if options.aside else []
     build = os.path.abspath(options.build)
     environment = dict(os.environ, TERSE_TOKEN="the job's own",
                        OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
@@ -61,17 +71,21 @@ def main():
             while steps_done(folder)[1] < 20:
                 time.sleep(0.2)
             rates = []
+            shares = []
             memory = [resident_mib(server.pid)]
             for hostile in (False, True, False):
                 seconds, steps = steps_done(folder)
+                processor = processor_seconds(server.pid)
                 if hostile:
-                    subprocess.run([f"{build}/tests/hostile_client", address,
-                                    str(options.seconds)], env=environment,
-                                   check=True)
+                    subprocess.run(aside + [f"{build}/tests/hostile_client", address,
+                                            str(options.seconds)],
+                                   env=environment, check=True)
                 else:
                     time.sleep(options.seconds)
                 seconds_now, steps_now = steps_done(folder)
                 rates.append((steps_now - steps) / (seconds_now - seconds))
+                shares.append((processor_seconds(server.pid) - processor) /
+                              (seconds_now - seconds))
                 memory.append(resident_mib(server.pid))
         finally:
             for role in roles:
@@ -80,6 +94,8 @@ def main():
     calm = (rates[0] + rates[2]) / 2
     print("steps/s: %.1f before, %.1f meanwhile, %.1f after: step time %.3f "
           "times the calm one" % (*rates, calm / rates[1]))
+    print("server processor time, of a core: %.2f before, %.2f meanwhile, %.2f "
+          "after" % tuple(shares))
     print("server memory, MiB: %.1f at the start, %.1f before, %.1f at the end "
           "of it, %.1f after" % tuple(memory))
 
