@@ -46,6 +46,19 @@ class ResumedJob : public EndToEnd {
         << command->Wait(std::chrono::seconds(0)).err;
     return command;
   }
+  // What `terse train` says of a job one process of which stands still.
+  std::string AfterAHang(std::vector<std::string> arguments,
+                         const std::string& role) {
+    arguments.insert(arguments.end(),
+                     {"--set", "cluster.peer_timeout_seconds=2"});
+    const auto command = Start(arguments);
+    const auto hangs = ProcessesWith(mark_, role);
+    EXPECT_FALSE(hangs.empty());
+    if (!hangs.empty()) kill(hangs[0], SIGSTOP);
+    const CommandResult result = command->Wait();
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.err;
+  }
   // Stops a job of two servers with a signal; it goes on with one server, in
   // the run directory "second".
   void StopAndGoOn() {
@@ -208,17 +221,22 @@ TEST_F(ReplacedWorker, LeavesNoTraceInStatistics) {
 }
 
 TEST_F(ResumedJob, AWorkerThatHangsIsReplaced) {
-  const auto command = Start({"--set", kStateless, "--set",
-                              "model.mlp={hidden: [32], batch_norm: false}",
-                              "--set", "cluster.peer_timeout_seconds=2"});
-  const auto hangs = ProcessesWith(mark_, "--rank 1");
-  ASSERT_FALSE(hangs.empty());
-  kill(hangs[0], SIGSTOP);
-  const CommandResult result = command->Wait();
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_THAT(result.err,
+  const std::string said =
+      AfterAHang({"--set", kStateless, "--set",
+                  "model.mlp={hidden: [32], batch_norm: false}"},
+                 "--rank 1");
+  EXPECT_THAT(said,
               AllOf(HasSubstr("worker 1 is lost and does not end: killed it"),
                     HasSubstr("another takes its rank")));
+}
+
+// Nobody can tell its launcher but it.
+TEST_F(ResumedJob, ACoordinatorThatHangsIsReplaced) {
+  const std::string said = AfterAHang(
+      {"--servers", "2", "--set", "cluster.replicas=1"}, "--shard 0");
+  EXPECT_THAT(said,
+              AllOf(HasSubstr("server 0 is lost and does not end: killed it"),
+                    HasSubstr("another takes its place")));
 }
 
 TEST_F(ResumedJob, AJobGoesOnWithoutAKilledWorker) {
