@@ -60,6 +60,9 @@ class Uplink {
 
   // The low-rank state of `tensor`; null: none.
   LowRankTensor* LowRankOf(uint32_t tensor) { return low_rank_[tensor].get(); }
+  const LowRankTensor* LowRankOf(uint32_t tensor) const {
+    return low_rank_[tensor].get();
+  }
 
   // For ratios that change with the epoch; at first every step is of epoch 0.
   void SetStepsPerEpoch(uint64_t steps) { steps_per_epoch_ = steps; }
@@ -87,6 +90,9 @@ class Uplink {
   // What is kept of `tensor` from step to step, for checkpoints to keep under
   // its name; null: nothing.
   Feedback* KeptOf(uint32_t tensor) { return feedback_[tensor].get(); }
+  const Feedback* KeptOf(uint32_t tensor) const {
+    return feedback_[tensor].get();
+  }
 
   // What error feedback holds back of `tensor`; empty without it.
   std::span<const float> Residual(uint32_t tensor) const;

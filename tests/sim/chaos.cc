@@ -149,8 +149,10 @@ class Chaos {
       // A wire that breaks in place of a process.
       const bool cut = draws_.Below(4) == 0;
       if (cut) Trouble(std::nullopt);
+      if (draws_.Below(4) == 0) damaged_per_million_ = draws_.Below(3000);
       const SimJobResult struck =
           Attempt("run", cut ? std::nullopt : std::optional(loss));
+      if (!result_.violation.empty()) return result_;
       if (!struck.status.ok()) {
         ++result_.losses;
         if (ExitCodeOf(struck.status) != ExitCode::kPeerNeverCame) {
@@ -290,6 +292,8 @@ class Chaos {
       Trouble(absl::Milliseconds(draws_.Below(5000)));
     }
     options.troubles = std::exchange(troubles_, {});
+    options.network.damaged_per_million =
+        std::exchange(damaged_per_million_, 0);
     if (draws_.Below(2) == 0) {
       options.replace_after = absl::Milliseconds(1 + draws_.Below(500));
     }
@@ -299,6 +303,16 @@ class Chaos {
     if (options.resume) ++result_.resumed;
     SimJobResult result = RunSimJob(job_, options);
     result_.steps += result.steps;
+    result_.frames += result.frames;
+    result_.overtakes += result.overtakes_within + result.overtakes_across;
+    result_.residuals_checked += result.residuals_checked;
+    const SimDamage& damage = result.damage;
+    result_.damaged_frames += damage.frames;
+    if (damage.taken > 0 || damage.found + damage.unread != damage.frames) {
+      Violation(absl::StrCat("of ", damage.frames, " damaged frames ",
+                             damage.taken, " were taken for whole ones, and ",
+                             damage.found, " were found"));
+    }
     return result;
   }
 
@@ -311,6 +325,7 @@ class Chaos {
   uint64_t attempts_ = 0;
   double calm_seconds_ = 0;                       // 0: not known yet.
   std::vector<SimJobOptions::Trouble> troubles_;  // Of the next attempt.
+  uint64_t damaged_per_million_ = 0;              // Of the next attempt.
   ChaosResult result_;
 };
 

@@ -15,6 +15,10 @@ struct ChaosResult {
   uint64_t steps = 0;    // Simulated, replays included.
   uint32_t losses = 0;   // That ended a run of the job.
   uint32_t resumed = 0;  // Runs that went on from a checkpoint.
+  uint64_t overtakes = 0;
+  uint64_t frames = 0;
+  uint64_t damaged_frames = 0;  // All of them were found or not read.
+  uint64_t residuals_checked = 0;
 };
 
 // Checkpoints go under `scratch`, which is emptied.

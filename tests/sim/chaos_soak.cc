@@ -35,6 +35,10 @@ int main(int argc, char** argv) {
     sum.steps += result.steps;
     sum.losses += result.losses;
     sum.resumed += result.resumed;
+    sum.frames += result.frames;
+    sum.overtakes += result.overtakes;
+    sum.damaged_frames += result.damaged_frames;
+    sum.residuals_checked += result.residuals_checked;
     if (result.violation.empty()) continue;
     ++violations;
     std::printf("seed %llu: %s\n  %s\n",
@@ -44,9 +48,15 @@ int main(int argc, char** argv) {
   }
   std::printf(
       "%llu seeds, %llu violations; %u losses, %u runs went on from a "
-      "checkpoint, %llu steps, %.0f steps/s\n",
+      "checkpoint, %llu steps; %llu frames, %llu overtook, %llu damaged; %llu "
+      "residuals checked; %.1f seeds/s, %.0f steps/s\n",
       static_cast<unsigned long long>(done),
       static_cast<unsigned long long>(violations), sum.losses, sum.resumed,
-      static_cast<unsigned long long>(sum.steps), sum.steps / elapsed());
+      static_cast<unsigned long long>(sum.steps),
+      static_cast<unsigned long long>(sum.frames),
+      static_cast<unsigned long long>(sum.overtakes),
+      static_cast<unsigned long long>(sum.damaged_frames),
+      static_cast<unsigned long long>(sum.residuals_checked), done / elapsed(),
+      sum.steps / elapsed());
   return violations == 0 ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
@@ -11,6 +12,7 @@
 #include "common/plan/plan.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
+#include "tests/sim/residual_check.h"
 #include "worker/session.h"
 
 namespace terse {
@@ -43,12 +45,20 @@ struct Node {
   bool lost = false;
 };
 
-// Tells the job how far each worker has come.
+// Calls `push` with a tensor's gradient.
+using Push = absl::FunctionRef<absl::Status()>;
+using PushWatch =
+    std::function<absl::Status(uint64_t step, uint32_t tensor,
+                               std::span<const float> gradient, Push push)>;
+
+// Tells the job how far each worker has come, and of what it pushes.
 class WatchedModel final : public NetworkModel {
  public:
   WatchedModel(std::unique_ptr<NetworkModel> model,
-               std::function<void(uint64_t)> on_step)
-      : model_(std::move(model)), on_step_(std::move(on_step)) {}
+               std::function<void(uint64_t)> on_step, PushWatch on_push)
+      : model_(std::move(model)),
+        on_step_(std::move(on_step)),
+        on_push_(std::move(on_push)) {}
   uint64_t train_samples() const override { return model_->train_samples(); }
   uint64_t test_samples() const override { return model_->test_samples(); }
   std::span<float> Values(uint32_t tensor) override {
@@ -59,7 +69,11 @@ class WatchedModel final : public NetworkModel {
       const std::function<absl::Status(uint32_t, std::span<const float>)>&
           on_gradient) override {
     on_step_(step);
-    return model_->ComputeGradient(step, on_loss, on_gradient);
+    return model_->ComputeGradient(
+        step, on_loss, [&](uint32_t tensor, std::span<const float> gradient) {
+          return on_push_(step, tensor, gradient,
+                          [&] { return on_gradient(tensor, gradient); });
+        });
   }
   absl::StatusOr<LossSums> Evaluate(uint64_t first, uint64_t count) override {
     return model_->Evaluate(first, count);
@@ -68,6 +82,7 @@ class WatchedModel final : public NetworkModel {
  private:
   const std::unique_ptr<NetworkModel> model_;
   const std::function<void(uint64_t)> on_step_;
+  const PushWatch on_push_;
 };
 
 std::string DigestOf(const Job& job, NetworkModel& model) {
@@ -90,12 +105,40 @@ class SimJob {
         network_(NetworkOptions(options)),
         servers_(ServerCount(job)),
         workers_(job.cluster().workers()),
+        residuals_(job.cluster().workers()),
         steps_(job.cluster().workers()),
         begun_(job.cluster().workers()) {}
 
   SimJobResult Run() {
     for (uint32_t s = 0; s < servers_.size(); ++s) AddServer(s);
     for (uint32_t w = 0; w < workers_.size(); ++w) AddWorker(w);
+    ScheduleFaults();
+    const absl::Time begin = network_.clock().Now();
+    const absl::Time deadline = begin + options_.time_max;
+    uint64_t events = 0;
+    while (!Ended() && network_.Step()) {
+      GoOn();
+      if (++events > options_.events_max || network_.clock().Now() > deadline) {
+        result_.status = absl::DeadlineExceededError("the job is stuck");
+        return std::move(result_);
+      }
+    }
+    if (!Ended()) {
+      result_.status =
+          absl::InternalError("nothing is pending and the job has not ended");
+      return std::move(result_);
+    }
+    while (!Finished() && network_.clock().Now() < deadline &&
+           network_.Step()) {
+    }
+    result_.all_left = Finished();
+    result_.seconds = absl::ToDoubleSeconds(network_.clock().Now() - begin);
+    Collect();
+    return std::move(result_);
+  }
+
+ private:
+  void ScheduleFaults() {
     if (options_.stop_after) {
       network_.Schedule(*options_.stop_after, [this] { Stop(); });
     }
@@ -132,27 +175,10 @@ class SimJob {
         StartWorker(claimant_, 0);
       });
     }
-    const absl::Time begin = network_.clock().Now();
-    const absl::Time deadline = begin + options_.time_max;
-    uint64_t events = 0;
-    while (!Ended() && network_.Step()) {
-      GoOn();
-      if (++events > options_.events_max || network_.clock().Now() > deadline) {
-        result_.status = absl::DeadlineExceededError("the job is stuck");
-        return std::move(result_);
-      }
-    }
-    if (!Ended()) {
-      result_.status = absl::InternalError(
-          "nothing is pending and the job has "
-          "not ended");
-      return std::move(result_);
-    }
-    while (!Finished() && network_.clock().Now() < deadline &&
-           network_.Step()) {
-    }
-    result_.all_left = Finished();
-    result_.seconds = absl::ToDoubleSeconds(network_.clock().Now() - begin);
+  }
+
+  // What the roles and the network have come to.
+  void Collect() {
     for (auto& node : servers_) AddResult(node);
     for (auto& node : workers_) AddResult(node);
     if (servers_[0].started && !servers_[0].lost)
@@ -166,12 +192,16 @@ class SimJob {
     if (claimant_.started && claimant_.role->ended()) {
       result_.claimant = claimant_.role->result();
     }
+    for (const auto& residual : residuals_) {
+      if (residual) result_.residuals_checked += residual->elements_checked();
+    }
     result_.frames = network_.frames_delivered();
+    result_.overtakes_within = network_.overtakes_within();
+    result_.overtakes_across = network_.overtakes_across();
+    result_.damage = network_.damage();
     result_.bytes_under_way_max = network_.bytes_under_way_max();
-    return std::move(result_);
   }
 
- private:
   static SimNetworkOptions NetworkOptions(const SimJobOptions& options) {
     SimNetworkOptions network = options.network;
     network.repeats_per_mille = options.repeats_per_mille;
@@ -249,7 +279,7 @@ class SimJob {
         --replacements_due_;
         lost_.push_back(std::move(workers_[rank]));
         workers_[rank] = {};
-        workers_[rank].link = network_.MakeLink("", workers_[rank].sink);
+        workers_[rank].link = MakeWorkerLink(rank);
         StartWorker(workers_[rank], rank);
       });
     }
@@ -355,9 +385,17 @@ class SimJob {
       Node<WorkerSession>& node = workers_[rank];
       // Another may have its place before it has come.
       if (stopped_ || node.lost || node.started) return;
-      node.link = network_.MakeLink("", node.sink);
+      node.link = MakeWorkerLink(rank);
       StartWorker(node, rank);
     });
+  }
+
+  std::unique_ptr<Link> MakeWorkerLink(uint32_t rank) {
+    return network_.MakeLink("", workers_[rank].sink,
+                             [this, rank](const Frame& frame) {
+                               if (residuals_[rank] == nullptr) return;
+                               residuals_[rank]->OnSent(frame);
+                             });
   }
 
   void StartWorker(Node<WorkerSession>& node, uint32_t rank) {
@@ -368,6 +406,7 @@ class SimJob {
     options.incarnation = ++incarnations_;
     options.measure_work = options_.measure_work;
     node.sink.set_role(nullptr);
+    if (&node != &claimant_) residuals_[rank].reset();  // It has the old plan.
     node.role = std::make_unique<WorkerSession>(
         std::move(options),
         [this](const Job& job, const Plan& plan, uint32_t worker) {
@@ -384,6 +423,7 @@ class SimJob {
                                                           const Plan& plan,
                                                           uint32_t worker) {
     begun_[worker] = false;  // A job that goes on repeats steps.
+    residuals_[worker] = std::make_unique<ResidualCheck>(plan);
     return std::make_unique<WatchedModel>(
         std::make_unique<SimModel>(job, plan, worker, options_.model),
         [this, worker](uint64_t step) {
@@ -406,6 +446,18 @@ class SimJob {
               *std::min_element(steps_.begin(), steps_.end());
           result_.lead_max = std::max(result_.lead_max, step - slowest);
           steps_[worker] = step + 1;  // What follows takes no simulated time.
+        },
+        [this, worker](uint64_t step, uint32_t tensor,
+                       std::span<const float> gradient, Push push) {
+          ResidualCheck& residual = *residuals_[worker];
+          const Uplink& uplink = *workers_[worker].role->uplink();
+          residual.Begin(uplink, step, tensor, gradient);
+          const absl::Status pushed = push();
+          if (!pushed.ok()) return pushed;
+          const std::string wrong = residual.End(uplink);
+          if (wrong.empty()) return pushed;
+          return absl::InternalError(
+              absl::StrCat("worker ", worker, ", ", wrong));
         });
   }
 
@@ -427,6 +479,7 @@ class SimJob {
   std::vector<Node<WorkerSession>> lost_;
   std::vector<Node<Server>> lost_servers_;
   Node<WorkerSession> claimant_;
+  std::vector<std::unique_ptr<ResidualCheck>> residuals_;  // By worker.
   std::vector<uint64_t> steps_;  // By worker: that comes next.
   std::vector<bool> begun_;      // By worker: whether steps_ is known.
   uint64_t incarnations_ = 0;

@@ -73,7 +73,11 @@ struct SimJobResult {
   nlohmann::json report;
   std::vector<nlohmann::json> events;
   uint64_t frames = 0;
-  uint64_t steps = 0;  // Of all workers.
+  uint64_t overtakes_within = 0;  // See SimNetwork.
+  uint64_t overtakes_across = 0;
+  SimDamage damage;
+  uint64_t residuals_checked = 0;  // Elements; see ResidualCheck.
+  uint64_t steps = 0;              // Of all workers.
   // By worker: as weights_sha256, of the values its network ended with.
   std::vector<std::string> worker_sha256;
   // The largest number of steps by which a worker began ahead of the slowest.
