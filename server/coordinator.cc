@@ -1,6 +1,7 @@
 #include "server/coordinator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
@@ -251,8 +252,12 @@ void Coordinator::Leave(absl::Time now, uint32_t worker) {
   }
 }
 
-void Coordinator::OnReturn(uint32_t worker) {
+void Coordinator::OnReturn(uint32_t worker, bool replaced) {
   present_[worker] = true;
+  if (replaced) {
+    replaced_bytes_sent_ += std::exchange(bytes_sent_[worker], 0);
+    replaced_bytes_received_ += std::exchange(bytes_received_[worker], 0);
+  }
   OnJoined("worker", worker);
 }
 
@@ -362,8 +367,8 @@ nlohmann::json Coordinator::TimesJson() const {
 
 nlohmann::json Coordinator::Finish(absl::Time now) {
   TERSE_CHECK(Complete());
-  uint64_t up = 0;
-  uint64_t down = 0;
+  uint64_t up = replaced_bytes_sent_;
+  uint64_t down = replaced_bytes_received_;
   std::vector<uint64_t> step_ns;
   for (const auto& goodbye : goodbyes_) {
     if (!goodbye) continue;

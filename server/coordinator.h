@@ -53,9 +53,10 @@ class Coordinator {
   void OnCheckpoint(absl::Time now, uint64_t version, const std::string& folder,
                     const absl::Status& status);
   void OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye);
-  // Rounds go on without a worker that was lost, or with it again.
+  // Rounds go on without a worker that was lost, or with it again, or with
+  // another process in its place, whose counters begin anew.
   void Leave(absl::Time now, uint32_t worker);
-  void OnReturn(uint32_t worker);
+  void OnReturn(uint32_t worker, bool replaced);
   absl::Status OnDigests(const wire::Digests& digests);
 
   // A shard's part of a reduction; the merged record when it was the last, and
@@ -144,6 +145,8 @@ class Coordinator {
   LossSums epoch_;                    // The last epoch's.
   std::vector<uint64_t> bytes_sent_;  // By worker.
   std::vector<uint64_t> bytes_received_;
+  uint64_t replaced_bytes_sent_ = 0;  // By processes that others replaced.
+  uint64_t replaced_bytes_received_ = 0;
   std::vector<std::optional<double>> residual_ratios_;  // By worker.
 
   uint64_t changes_ = 0;

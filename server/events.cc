@@ -52,8 +52,8 @@ void Coordinator::AddBitsPerCharacter(const std::string& part,
 
 void Coordinator::EmitProgress(absl::Time now) {
   progress_emitted_ = now;
-  uint64_t up = 0;
-  uint64_t down = 0;
+  uint64_t up = replaced_bytes_sent_;
+  uint64_t down = replaced_bytes_received_;
   for (uint64_t bytes : bytes_sent_) up += bytes;
   for (uint64_t bytes : bytes_received_) down += bytes;
   const double seconds = absl::ToDoubleSeconds(now - started_);

@@ -183,7 +183,7 @@ absl::Status Server::ReadmitWorker(PeerId id, uint32_t rank,
     if (shard_checkpoints_) shard_checkpoints_->Return(rank);
   }
   if (coordinator()) {
-    coordinator_->OnReturn(rank);
+    coordinator_->OnReturn(rank, /*replaced=*/!join.returns());
     coordinator_->OnChange();
     if (replication_) replication_->OnState();
   }
