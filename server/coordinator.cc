@@ -261,6 +261,27 @@ void Coordinator::OnReturn(uint32_t worker, bool replaced) {
   OnJoined("worker", worker);
 }
 
+absl::Status Coordinator::CheckPart(uint32_t shard, uint64_t current,
+                                    uint64_t version,
+                                    const wire::BlockStatistics& part) const {
+  // Shards make the same version, or are one apart; the first one, 0, is made
+  // behind none.
+  const uint64_t making = current + 1;
+  if (version + 2 < making || version > making + 1) {
+    return absl::InvalidArgumentError(absl::StrCat("statistics of version ",
+                                                   version, " while version ",
+                                                   making, " is being made"));
+  }
+  for (const auto& record : part.records()) {
+    if (record.block() >= plan_.blocks.size() ||
+        plan_.blocks[record.block()].shard != shard) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "statistics of block ", record.block(), ", another shard's"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::optional<wire::BlockStatistics>> Coordinator::OnReduce(
     uint64_t version, const wire::BlockStatistics& part) {
   if (!wire::BlockStatistics::Kind_IsValid(part.kind()) ||
@@ -335,11 +356,18 @@ void Coordinator::OnGoodbye(uint32_t worker, const wire::Goodbye& goodbye) {
   goodbyes_[worker] = goodbye;
 }
 
-absl::Status Coordinator::OnDigests(const wire::Digests& digests) {
+absl::Status Coordinator::OnDigests(uint32_t shard,
+                                    const wire::Digests& digests) {
   for (const auto& record : digests.records()) {
-    if (record.block() >= digests_wanted_) {
+    if (record.block() >= digests_wanted_ ||
+        plan_.blocks[record.block()].shard != shard) {
       return absl::InvalidArgumentError(
-          absl::StrCat("digest of unknown block ", record.block()));
+          absl::StrCat("digest of block ", record.block(), ", which shard ",
+                       shard, " does not hold"));
+    }
+    if (record.sha256().size() != sizeof(Sha256Digest)) {
+      return absl::DataLossError(absl::StrCat(
+          "the digest of block ", record.block(), " is no SHA-256"));
     }
     digests_[record.block()] = record.sha256();
   }

@@ -57,7 +57,14 @@ class Coordinator {
   // another process in its place, whose counters begin anew.
   void Leave(absl::Time now, uint32_t worker);
   void OnReturn(uint32_t worker, bool replaced);
-  absl::Status OnDigests(const wire::Digests& digests);
+  // Errors: InvalidArgument (of blocks that `shard` does not hold), DataLoss.
+  absl::Status OnDigests(uint32_t shard, const wire::Digests& digests);
+
+  // Whether `shard` may send this part of a reduction while the coordinator's
+  // own shard is at version `current`.
+  // Errors: InvalidArgument (others' blocks, or a version nobody makes now).
+  absl::Status CheckPart(uint32_t shard, uint64_t current, uint64_t version,
+                         const wire::BlockStatistics& part) const;
 
   // A shard's part of a reduction; the merged record when it was the last, and
   // for a process that takes a lost one's place and asks again.

@@ -120,7 +120,7 @@ absl::Status Server::SendDigestsIfDone() {
     TellCoordinator(MakeMessage(wire::DIGESTS, digests));
     return absl::OkStatus();
   }
-  TERSE_RETURN_IF_ERROR(coordinator_->OnDigests(digests));
+  TERSE_RETURN_IF_ERROR(coordinator_->OnDigests(options_.shard, digests));
   CompleteIfDone();
   return absl::OkStatus();
 }

@@ -124,7 +124,10 @@ void Server::OnFrame(PeerId id, Frame frame) {
   }
   const auto peer = peers_.find(id);
   if (peer == peers_.end() && goes_on()) {
-    next_->frames.emplace_back(id, std::move(frame));
+    if (!next_->Hold(id, std::move(frame))) {
+      Refuse(id,
+             absl::InvalidArgumentError("a peer must wait for its welcome"));
+    }
     return;
   }
   if (peer == peers_.end()) {
@@ -294,13 +297,8 @@ absl::Status Server::OnShardFrame(uint32_t shard, const Frame& frame) {
   if (frame.type == wire::REDUCE) {
     TERSE_ASSIGN_OR_RETURN(const auto part,
                            ParseMessage<wire::BlockStatistics>(frame));
-    for (const auto& record : part.records()) {
-      if (record.block() >= plan_->blocks.size() ||
-          plan_->blocks[record.block()].shard != shard) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "statistics of block ", record.block(), ", another shard's"));
-      }
-    }
+    TERSE_RETURN_IF_ERROR(
+        coordinator_->CheckPart(shard, shard_->version(), frame.step, part));
     Reduce(frame.step, part);
     return absl::OkStatus();
   }
@@ -310,7 +308,7 @@ absl::Status Server::OnShardFrame(uint32_t shard, const Frame& frame) {
   if (frame.type == wire::DIGESTS) {
     TERSE_ASSIGN_OR_RETURN(const auto digests,
                            ParseMessage<wire::Digests>(frame));
-    TERSE_RETURN_IF_ERROR(coordinator_->OnDigests(digests));
+    TERSE_RETURN_IF_ERROR(coordinator_->OnDigests(shard, digests));
     CompleteIfDone();
     return absl::OkStatus();
   }

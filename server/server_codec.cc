@@ -153,7 +153,7 @@ void Server::GoOn(NextServer next) {
     link_.Close(peer);
   }
   for (auto& [peer, join] : std::exchange(early_joins_, {})) {
-    next_->frames.emplace_back(peer, MakeMessage(wire::JOIN, join));
+    next_->Hold(peer, MakeMessage(wire::JOIN, join));
   }
 }
 

@@ -2,6 +2,7 @@
 #ifndef TERSE_SERVER_SERVER_OPTIONS_H_
 #define TERSE_SERVER_SERVER_OPTIONS_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -53,6 +54,20 @@ struct NextServer {
   std::optional<FoundCheckpoint> resume;
   std::shared_ptr<CodecRates> rates;
   std::vector<std::pair<PeerId, Frame>> frames;
+
+  // Before he is answered nobody says more than that he joins, and why he ends:
+  // of a peer that does, nothing is held, and false returned.
+  bool Hold(PeerId peer, Frame frame) {
+    const auto of_peer = [peer](const auto& held) {
+      return held.first == peer;
+    };
+    if (std::count_if(frames.begin(), frames.end(), of_peer) == 2) {
+      std::erase_if(frames, of_peer);
+      return false;
+    }
+    frames.emplace_back(peer, std::move(frame));
+    return true;
+  }
 };
 
 }  // namespace terse

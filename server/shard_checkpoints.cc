@@ -10,6 +10,10 @@
 namespace terse {
 namespace {
 
+// Copies of a shard's state: of the checkpoint that is under way, one that was
+// demanded meanwhile and the last one.
+constexpr size_t kCutsMax = 3;
+
 // A worker's frames as named pieces.
 std::vector<SavedTensor> KeptTensors(const Plan& plan,
                                      const std::map<uint32_t, Buffer>& kept) {
@@ -54,6 +58,12 @@ absl::StatusOr<ShardCheckpoints::Cut*> ShardCheckpoints::CutOf(
     return absl::InvalidArgumentError(
         absl::StrCat("a checkpoint of version ", version,
                      " begins while this shard is at ", current));
+  }
+  // An abandoned one makes place: a worker cannot have any number of them kept.
+  if (cuts_.size() == kCutsMax) {
+    any_written_ = true;
+    written_ = cuts_.begin()->first;
+    cuts_.erase(cuts_.begin());
   }
   Cut& cut = cuts_[version];
   cut.state = store.Save();

@@ -64,7 +64,7 @@ class ShardCheckpoints {
     std::vector<bool> ended;                       // By worker.
     std::vector<bool> awaited;                     // By worker.
   };
-  // Null: written, or being written.
+  // Null: written, being written, or given up.
   absl::StatusOr<Cut*> CutOf(uint64_t version, uint64_t current,
                              const BlockStore& store);
   void WriteIfComplete(uint64_t version);
@@ -80,7 +80,7 @@ class ShardCheckpoints {
   size_t kept_blocks_ = 0;  // That each worker sends.
   std::map<uint64_t, Cut> cuts_;
   std::vector<bool> present_;  // By worker.
-  uint64_t written_ = 0;       // The last version that was complete.
+  uint64_t written_ = 0;  // The last version that was complete or given up.
   bool any_written_ = false;
 };
 

@@ -80,9 +80,10 @@ absl::Status Shard::OnStatistics(uint32_t worker, uint64_t version,
 
 absl::Status Shard::OnBuffers(uint32_t worker, uint64_t version, uint32_t block,
                               Buffer payload) {
-  if (!started_ || !timeline_.EvaluatesAt(version)) {
+  if (!started_ || !timeline_.EvaluatesAt(version) ||
+      version > RoundOf(worker).version) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "buffers of version ", version, " which is not evaluated"));
+        "buffers of version ", version, " which is not evaluated now"));
   }
   return buffer_means_.Add(worker, version, block, std::move(payload));
 }

@@ -120,6 +120,10 @@ absl::Status WorkerSession::AdoptJob(const wire::Welcome& welcome) {
   spdlog::info("joined {} as worker {}", options_.coordinator_address, *rank_);
   TERSE_ASSIGN_OR_RETURN(
       job_, ParseJob(welcome.job_yaml(), "the coordinator's job", {}));
+  if (*rank_ >= job_->cluster().workers()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "worker ", *rank_, " of a job with ", job_->cluster().workers()));
+  }
   TERSE_ASSIGN_OR_RETURN(Plan plan, MakePlan(*job_));
   plan_ = std::make_unique<Plan>(std::move(plan));
   const uint32_t servers = ServerCount(*job_);

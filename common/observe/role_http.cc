@@ -22,7 +22,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartRoleHttp(
     options.status = [observer](const StatusQuery& query) {
       return observer->board()
           .Status(query.after_seconds, query.observed_step)
-          .dump();
+          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     };
   }
   TERSE_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,

@@ -17,7 +17,7 @@ struct Timeline {
   uint64_t observe_every_steps = 0;   // 0: never.
 
   bool EvaluatesAt(uint64_t version) const {
-    if (version == steps_total) return true;
+    if (version >= steps_total) return version == steps_total;
     return version > 0 && evaluate_every_steps > 0 &&
            version % evaluate_every_steps == 0;
   }

@@ -2,7 +2,10 @@
 #ifndef TERSE_COMMON_WIRE_MESSAGES_H_
 #define TERSE_COMMON_WIRE_MESSAGES_H_
 
+#include <string>
+
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/string_view.h"
@@ -41,11 +44,19 @@ inline Frame MakeAbort(const absl::Status& status) {
   return MakeMessage(wire::ABORT, message);
 }
 
+// Never OK: what is no exit code of a failure counts as kFailure, and the
+// reason is one line.
 inline absl::Status StatusOfAbort(const Frame& frame) {
   const auto message = ParseMessage<wire::Abort>(frame);
   if (!message.ok()) return message.status();
-  return WithExitCode(absl::AbortedError(message->reason()),
-                      static_cast<ExitCode>(message->exit_code()));
+  const int code = message->exit_code();
+  std::string reason = message->reason();
+  for (char& letter : reason) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(letter))) letter = '?';
+  }
+  return WithExitCode(absl::AbortedError(reason), code > 0 && code < 256
+                                                      ? ExitCode{code}
+                                                      : ExitCode::kFailure);
 }
 
 // To everybody: the job goes on at once, as another one; join again.

@@ -36,6 +36,12 @@ absl::Status DiskError(const std::string& what, const std::string& path) {
                       ExitCode::kDisk);
 }
 
+// Names of files need not be UTF-8, which JSON is.
+std::string Text(const nlohmann::json& object, int indent = -1) {
+  return object.dump(indent, ' ', false,
+                     nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace
 
 const std::atomic<int>& StopSignal() {
@@ -111,14 +117,14 @@ absl::StatusOr<std::unique_ptr<JsonLog>> JsonLog::Open(
 JsonLog::~JsonLog() { std::fclose(file_); }
 
 void JsonLog::Write(const nlohmann::json& object) {
-  const std::string line = object.dump() + "\n";
+  const std::string line = Text(object) + "\n";
   std::fwrite(line.data(), 1, line.size(), file_);
   std::fflush(file_);
 }
 
 absl::Status WriteReport(const nlohmann::json& report,
                          const std::string& run_dir, const std::string& path) {
-  const std::string text = report.dump(2) + "\n";
+  const std::string text = Text(report, 2) + "\n";
   if (!run_dir.empty()) {
     TERSE_RETURN_IF_ERROR(WriteFileAtomically(run_dir + "/report.json", text));
   }

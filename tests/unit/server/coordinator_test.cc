@@ -1,5 +1,6 @@
 #include "server/coordinator.h"
 
+#include <string>
 #include <vector>
 
 #include "common/config/job.h"
@@ -46,9 +47,11 @@ class CoordinatorTest : public testing::Test {
     wire::Digests digests;
     for (uint32_t b = 0; b < plan_.blocks.size(); ++b) {
       if (plan_.IsBuffer(plan_.blocks[b].tensor)) continue;
-      digests.add_records()->set_block(b);
+      wire::Digests::Record& record = *digests.add_records();
+      record.set_block(b);
+      record.set_sha256(std::string(32, 'x'));
     }
-    EXPECT_TRUE(coordinator.OnDigests(digests).ok());
+    EXPECT_TRUE(coordinator.OnDigests(0, digests).ok());
     for (uint32_t worker = 0; worker < 2; ++worker) {
       EXPECT_FALSE(coordinator.Complete());
       EXPECT_TRUE(coordinator.OnEvaluation(now_, worker, 5, evaluation).ok());
@@ -188,6 +191,44 @@ TEST_F(CoordinatorTest, AStateOfAnotherJobIsRefused) {
     EXPECT_EQ(other.Restore(now_, timeline_, bad).code(),
               absl::StatusCode::kDataLoss);
   }
+}
+
+TEST_F(CoordinatorTest, OnlyVersionsOfTheJobAreEvaluated) {
+  wire::EvaluationReport report;
+  EXPECT_TRUE(coordinator_.OnEvaluation(now_, 0, 5, report).ok());
+  for (const uint64_t version : {6, 10, 1 << 30}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        coordinator_.OnEvaluation(now_, 0, version, report)))
+        << version;
+  }
+}
+
+TEST_F(CoordinatorTest, DigestsAreOfTheSendersBlocksAndWhole) {
+  wire::Digests digests;
+  wire::Digests::Record* const record = digests.add_records();
+  record->set_sha256(std::string(32, 'x'));
+  EXPECT_TRUE(absl::IsInvalidArgument(coordinator_.OnDigests(1, digests)));
+  EXPECT_TRUE(coordinator_.OnDigests(0, digests).ok());
+  record->set_sha256(std::string(33, 'x'));
+  EXPECT_TRUE(absl::IsDataLoss(coordinator_.OnDigests(0, digests)));
+  record->set_block(static_cast<uint32_t>(plan_.blocks.size()));
+  EXPECT_TRUE(absl::IsInvalidArgument(coordinator_.OnDigests(0, digests)));
+}
+
+TEST_F(CoordinatorTest, StatisticsAreOfTheSendersBlocksAndOfNow) {
+  wire::BlockStatistics part;
+  part.add_records()->set_block(0);
+  for (const uint64_t version : {6, 7, 8, 9}) {
+    EXPECT_TRUE(coordinator_.CheckPart(0, 7, version, part).ok()) << version;
+  }
+  for (const uint64_t version : {0, 5, 10, 1 << 30}) {
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(coordinator_.CheckPart(0, 7, version, part)))
+        << version;
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(coordinator_.CheckPart(1, 7, 7, part)));
+  // While version 0 is being made.
+  EXPECT_TRUE(coordinator_.CheckPart(0, uint64_t{0} - 1, 0, part).ok());
 }
 
 }  // namespace

@@ -346,6 +346,9 @@ TEST_F(ShardTest, BuffersAreAveragedInEvaluation) {
   const size_t count = plan_.blocks[block].count;
   EXPECT_TRUE(absl::IsInvalidArgument(
       shard_->OnBuffers(0, 3, block, Buffer::Allocate(count * 4))));
+  for (uint64_t step = 0; step < 5; ++step) {
+    for (uint32_t w = 0; w < 3; ++w) PushAll(w, step, 1.0f);
+  }
   for (uint32_t w = 0; w < 3; ++w) {
     sent_[w].clear();
     const std::vector<float> values(count, static_cast<float>(w * w));
@@ -415,6 +418,25 @@ TEST_F(ShardTest, LevelsOfFewerSamplesAreRefused) {
       plan_.tensors[0].codec->Encode(values, {}, payload.mutable_bytes()).ok());
   EXPECT_TRUE(
       absl::IsInvalidArgument(shard_->OnGradient(kNow, 1, 0, 0, payload)));
+}
+
+TEST_F(ShardTest, BuffersOfVersionsToComeAreRefused) {
+  Make({});
+  shard_ = nullptr;
+  shard_ = std::make_unique<Shard>(job_, plan_, 0,
+                                   ShardOutput{.send = [](uint32_t, Frame) {}});
+  shard_->Start(
+      {.steps_total = 5, .steps_per_epoch = 1, .evaluate_every_steps = 1});
+  uint32_t block = 0;
+  while (!plan_.IsBuffer(plan_.blocks[block].tensor)) ++block;
+  const Buffer payload =
+      Buffer::Allocate(plan_.blocks[block].count * sizeof(float));
+  EXPECT_TRUE(shard_->OnBuffers(0, 1, block, payload).ok());
+  for (const uint64_t version : {2, 3, 5, 6, 1 << 30}) {
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(shard_->OnBuffers(0, version, block, payload)))
+        << version;
+  }
 }
 
 }  // namespace

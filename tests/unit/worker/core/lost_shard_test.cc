@@ -58,5 +58,20 @@ TEST_F(LostShardTest, OneThatSaidNothingIsALostPeer) {
   EXPECT_EQ(ExitCodeOf(session_.result()), ExitCode::kPeerNeverCame);
 }
 
+TEST_F(LostShardTest, ALastWordOfNoFailureIsAFailure) {
+  for (const int code : {0, -1, 256, 1 << 20}) {
+    EXPECT_EQ(ExitCodeOf(StatusOfAbort(MakeAbort(WithExitCode(
+                  absl::CancelledError("of its own"), ExitCode{code})))),
+              ExitCode::kFailure)
+        << code;
+  }
+}
+
+TEST_F(LostShardTest, ItsLastWordIsOneLine) {
+  EXPECT_EQ(
+      StatusOfAbort(MakeAbort(absl::CancelledError("a\nb\x1b[2J"))).message(),
+      "a?b?[2J");
+}
+
 }  // namespace
 }  // namespace terse
