@@ -1,8 +1,8 @@
 // Whatever frames come, in whatever order, from peers that come and go: a
 // coordinator, a shard and a worker neither crash nor wait for anybody who has
-// left. The input's first byte chooses role and job; then come events: a byte
-// for what happens and to which peer, and for a frame its type, step, block,
-// length and payload.
+// left, and say in one line and with an exit code why they end. The input's
+// first byte chooses role and job; then come events: a byte for what happens
+// and to which peer, and for a frame its type, step, block, length and payload.
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/config/job.h"
+#include "common/plan/plan.h"
 #include "common/wire/messages.h"
 #include "server/server.h"
 #include "spdlog/spdlog.h"
@@ -36,6 +37,59 @@ clip: {global_norm: 0.5}
 train: {steps: 2, batch_size: 5}
 cluster: {servers: 2, workers: 2}
 )";
+
+// The corpus counts on the order of these: more go behind them.
+std::vector<std::vector<std::string>> Overrides() {
+  std::vector<std::vector<std::string>> all;
+  for (const char* const loss : {"wait", "continue"}) {
+    for (const char* const spare : {"0", "1"}) {
+      all.push_back({absl::StrCat("cluster.on_worker_loss=", loss),
+                     absl::StrCat("cluster.backup_workers=", spare)});
+    }
+  }
+  all.push_back({"cluster.replicas=1"});
+  // Their workers share batch-norm statistics with every step.
+  for (const char* const replicas : {"0", "1"}) {
+    all.push_back({absl::StrCat("cluster.replicas=", replicas),
+                   "model.mlp.hidden=[2]", "compress.gradient=terngrad",
+                   "compress.down=weights", "quantize.weights=bwn"});
+  }
+  // Sums come down and go to the mirror, with the optimizer's state.
+  all.push_back({"cluster.replicas=1", "model.mlp.hidden=[2]",
+                 "compress.gradient={kind: terngrad, scale: shared}",
+                 "compress.down=sum", "quantize.weights=none",
+                 "optimizer.momentum=0.9"});
+  // Two exchanges in a step.
+  all.push_back({"cluster.replicas=1", "model.mlp.hidden=[2]",
+                 "compress.gradient={kind: powersgd, rank: 1}",
+                 "quantize.weights=none"});
+  // Learned scales.
+  all.push_back({"cluster.replicas=1", "model.mlp.hidden=[1]",
+                 "compress.gradient=none", "quantize.weights=ttq",
+                 "optimizer.kind=adam"});
+  // Workers with clocks of their own.
+  for (const char* const mode : {"ssp", "async"}) {
+    all.push_back({absl::StrCat("cluster.mode=", mode), "clip.global_norm=0",
+                   "quantize.weights=binaryconnect",
+                   "cluster.staleness_steps_max=1"});
+  }
+  // The codec is chosen by what workers say that they have measured.
+  all.push_back({"compress.gradient=auto",
+                 "compress.auto.check_every_seconds=1", "quantize.weights=none",
+                 "train.steps=9"});
+  return all;
+}
+
+const std::vector<Job>* MakeJobs() {
+  spdlog::set_level(spdlog::level::off);
+  auto* const jobs = new std::vector<Job>;
+  for (const std::vector<std::string>& overrides : Overrides()) {
+    const auto job = ParseJob(kJob, "fuzz_session", overrides);
+    TERSE_CHECK(job.ok());
+    jobs->push_back(*job);
+  }
+  return jobs;
+}
 
 // A link to peers that the input plays.
 class FuzzLink final : public Link {
@@ -110,6 +164,13 @@ Frame ReadFrame(Input& input) {
   return MakeFrame(type, step, block, Buffer::CopyOf(input.Bytes(bytes)));
 }
 
+// What takes half a second of a real clock each time.
+bool MeasuresCompute(const Frame& frame) {
+  if (frame.type != wire::MEASURE) return false;
+  const auto measure = ParseMessage<wire::Measure>(frame);
+  return measure.ok() && measure->compute();
+}
+
 // To a job that begins or, if `under_way`, to one that a shard has been lost
 // of.
 Frame Welcome(const Job& job, bool under_way) {
@@ -154,6 +215,7 @@ void Play(Role& role, FuzzLink& link, ManualClock& clock, const Job& job,
         const bool welcome = ((event >> 2) & 7) == 7;
         Frame frame = welcome ? Welcome(job, event & 0x40) : ReadFrame(input);
         if (gone.contains(peer) || link.closed.contains(peer)) break;
+        if (MeasuresCompute(frame)) break;
         link.open.insert(peer);
         role.OnFrame(PeerId{peer}, std::move(frame));
       }
@@ -162,6 +224,9 @@ void Play(Role& role, FuzzLink& link, ManualClock& clock, const Job& job,
   role.Abort(absl::CancelledError("the input ends"));
   while (!link.open.empty()) lose(*link.open.begin(), absl::OkStatus());
   TERSE_CHECK(role.finished());
+  const absl::Status& result = role.result();
+  TERSE_CHECK(result.ok() || ExitCodeOf(result) != ExitCode::kOk);
+  TERSE_CHECK(result.message().find('\n') == result.message().npos);
 }
 
 void PlayServer(uint32_t shard, const Job& job, Input input) {
@@ -181,8 +246,15 @@ void PlayServer(uint32_t shard, const Job& job, Input input) {
 void PlayWorker(const Job& job, Input input) {
   FuzzLink link;
   ManualClock clock;
+  SessionOptions options;
+  options.coordinator_address = "coordinator";
+  // As far as it goes without a clock.
+  options.measure_work = [](const Job& measured) -> absl::StatusOr<StepWork> {
+    TERSE_RETURN_IF_ERROR(MakePlan(measured).status());
+    return StepWork{};
+  };
   WorkerSession session(
-      {.coordinator_address = "coordinator"},
+      std::move(options),
       [](const Job& read, const Plan& plan,
          uint32_t rank) -> absl::StatusOr<std::unique_ptr<NetworkModel>> {
         return std::make_unique<SimModel>(read, plan, rank, SimModelOptions{});
@@ -197,25 +269,7 @@ void PlayWorker(const Job& job, Input input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace terse;
-  static const auto* const jobs = [] {
-    spdlog::set_level(spdlog::level::off);
-    auto* const parsed = new std::vector<Job>;
-    for (const char* const loss : {"wait", "continue"}) {
-      for (const char* const spare : {"0", "1"}) {
-        const auto job =
-            ParseJob(kJob, "fuzz_session",
-                     {absl::StrCat("cluster.on_worker_loss=", loss),
-                      absl::StrCat("cluster.backup_workers=", spare)});
-        TERSE_CHECK(job.ok());
-        parsed->push_back(*job);
-      }
-    }
-    const auto mirrored =
-        ParseJob(kJob, "fuzz_session", {"cluster.replicas=1"});
-    TERSE_CHECK(mirrored.ok());
-    parsed->push_back(*mirrored);
-    return parsed;
-  }();
+  static const std::vector<Job>* const jobs = MakeJobs();
   Input input(data, size);
   const uint8_t first = input.Byte();
   const uint8_t role = first % 3;
