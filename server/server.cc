@@ -222,6 +222,9 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
     return OnCodecFrame(worker, frame);
   }
   if (coordinator() && frame.type == wire::READY) {
+    if (!started_ && !members_[worker].welcomed) {
+      return absl::InvalidArgumentError("ready before its welcome");
+    }
     TERSE_ASSIGN_OR_RETURN(const auto ready, ParseMessage<wire::Ready>(frame));
     TERSE_ASSIGN_OR_RETURN(const auto timeline,
                            coordinator_->OnReady(worker, ready));
