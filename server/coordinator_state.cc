@@ -22,6 +22,8 @@ void Coordinator::AddState(absl::Time now, wire::JobState& state) const {
   state.set_epoch_loss_sum(epoch_.loss);
   state.set_epoch_correct(epoch_.correct);
   state.set_epoch_samples(epoch_.samples);
+  state.set_replaced_bytes_sent(replaced_bytes_sent_);
+  state.set_replaced_bytes_received(replaced_bytes_received_);
   for (const auto& [version, evaluation] : evaluations_) {
     if (!evaluation.done || version + kVersionsTold < last_step_) continue;
     wire::JobState::Evaluation& told = *state.add_evaluations();
@@ -64,6 +66,8 @@ absl::Status Coordinator::Restore(absl::Time now, const Timeline& timeline,
   epoch_ = {.loss = state.epoch_loss_sum(),
             .correct = state.epoch_correct(),
             .samples = state.epoch_samples()};
+  replaced_bytes_sent_ = state.replaced_bytes_sent();
+  replaced_bytes_received_ = state.replaced_bytes_received();
   OnStart(now);
   started_ = now - absl::Nanoseconds(state.elapsed_ns());
   return absl::OkStatus();

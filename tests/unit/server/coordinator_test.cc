@@ -72,6 +72,8 @@ class CoordinatorTest : public testing::Test {
       wire::StepReport report;
       report.set_samples(8);
       report.set_loss_sum(8);
+      report.set_bytes_sent(100 * (step + 1));
+      report.set_bytes_received(10 * (step + 1));
       if (ratio) report.set_residual_norm_ratio(*ratio);
       coordinator->OnStepReport(now_, worker++, step, report);
     }
@@ -116,6 +118,8 @@ TEST_F(CoordinatorTest, AnotherProcessGoesOnWithItsState) {
   for (uint64_t step = 0; step < 3; ++step) {
     Report(step, std::nullopt, std::nullopt);
   }
+  // Another process has worker 1's rank, and counts its bytes from zero.
+  coordinator_.OnReturn(1, /*replaced=*/true);
   wire::JobState state;
   coordinator_.AddState(now_, state);
   EXPECT_EQ(state.steps(), 3u);
@@ -131,7 +135,10 @@ TEST_F(CoordinatorTest, AnotherProcessGoesOnWithItsState) {
     }
     EXPECT_EQ(coordinator->step(), 5u);
   }
-  EXPECT_EQ(Finish(other), Finish(coordinator_));
+  const nlohmann::json report = Finish(other);
+  EXPECT_EQ(report, Finish(coordinator_));
+  EXPECT_EQ(report["wire_bytes_up"], 300);  // Goodbyes told of none.
+  EXPECT_EQ(report["wire_bytes_down"], 30);
 }
 
 TEST_F(CoordinatorTest, ReductionsAndEvaluationsAreInItsState) {
