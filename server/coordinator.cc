@@ -264,10 +264,10 @@ void Coordinator::OnReturn(uint32_t worker, bool replaced) {
 absl::Status Coordinator::CheckPart(uint32_t shard, uint64_t current,
                                     uint64_t version,
                                     const wire::BlockStatistics& part) const {
-  // Shards make the same version, or are one apart; the first one, 0, is made
-  // behind none.
+  // Shards make the same version, or are one apart, and tell again what they
+  // told last and in the version before; the first one, 0, is made behind none.
   const uint64_t making = current + 1;
-  if (version + 2 < making || version > making + 1) {
+  if (version + 3 < making || version > making + 1) {
     return absl::InvalidArgumentError(absl::StrCat("statistics of version ",
                                                    version, " while version ",
                                                    making, " is being made"));

@@ -225,10 +225,10 @@ TEST_F(CoordinatorTest, DigestsAreOfTheSendersBlocksAndWhole) {
 TEST_F(CoordinatorTest, StatisticsAreOfTheSendersBlocksAndOfNow) {
   wire::BlockStatistics part;
   part.add_records()->set_block(0);
-  for (const uint64_t version : {6, 7, 8, 9}) {
+  for (const uint64_t version : {5, 6, 7, 8, 9}) {
     EXPECT_TRUE(coordinator_.CheckPart(0, 7, version, part).ok()) << version;
   }
-  for (const uint64_t version : {0, 5, 10, 1 << 30}) {
+  for (const uint64_t version : {0, 4, 10, 1 << 30}) {
     EXPECT_TRUE(
         absl::IsInvalidArgument(coordinator_.CheckPart(0, 7, version, part)))
         << version;
