@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
+#include "deploy/launch/process.h"
 
 namespace terse {
 namespace {
@@ -132,6 +133,26 @@ absl::Status CheckWritable(const std::string& path) {
     return DiskError(what, absl::StrCat(asked, ": ", std::strerror(errno)));
   }
   return absl::OkStatus();
+}
+
+std::string CommandRecord(const std::vector<std::string>& command_line,
+                          absl::Time now) {
+  std::error_code error;
+  return absl::StrCat(
+      "# ", absl::FormatTime(absl::RFC3339_sec, now, absl::UTCTimeZone()),
+      ", in ", std::filesystem::current_path(error).string(), "\n",
+      ShellLine(command_line), "\n");
+}
+
+absl::Status CheckDataDirectory(const std::string& directory) {
+  std::error_code error;
+  if (directory.empty() || std::filesystem::is_directory(directory, error)) {
+    return absl::OkStatus();
+  }
+  return WithExitCode(
+      absl::NotFoundError(
+          absl::StrCat("--data-dir ", directory, ": there is no such folder")),
+      ExitCode::kInputMissing);
 }
 
 }  // namespace terse

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -32,6 +33,13 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 // Whether WriteFile(path) could work, asked before hours of training.
 // Errors: exit code 74.
 absl::Status CheckWritable(const std::string& path);
+
+// What cmd.txt keeps: enough to run the same again.
+std::string CommandRecord(const std::vector<std::string>& command_line,
+                          absl::Time now);
+
+// Errors: NotFound (exit code 66), of one that is given.
+absl::Status CheckDataDirectory(const std::string& directory);
 
 }  // namespace terse
 

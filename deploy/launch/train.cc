@@ -389,15 +389,6 @@ absl::Status TrainRun::Finish() {
   return WriteFile(options_.report_path, *report);
 }
 
-// What cmd.txt keeps: enough to run the same again.
-std::string CommandRecord(const TrainOptions& options, absl::Time now) {
-  std::error_code error;
-  return absl::StrCat(
-      "# ", absl::FormatTime(absl::RFC3339_sec, now, absl::UTCTimeZone()),
-      ", in ", std::filesystem::current_path(error).string(), "\n",
-      ShellLine(options.command_line), "\n");
-}
-
 void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles,
                  const std::optional<RemoteHosts>& hosts) {
   std::fputs(PlanText(job, plan).c_str(), stdout);
@@ -418,17 +409,6 @@ void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles,
     }
     absl::PrintF("  %s\n", ShellLine(role.process.arguments));
   }
-}
-
-absl::Status CheckDataDirectory(const std::string& directory) {
-  std::error_code error;
-  if (directory.empty() || std::filesystem::is_directory(directory, error)) {
-    return absl::OkStatus();
-  }
-  return WithExitCode(
-      absl::NotFoundError(
-          absl::StrCat("--data-dir ", directory, ": there is no such folder")),
-      ExitCode::kInputMissing);
 }
 
 absl::StatusOr<int> TrainJob(const TrainOptions& options) {
@@ -497,7 +477,7 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
       WriteFile(absl::StrCat(roles.run_directory, "/job.yaml"), PrintJob(job)));
   if (hosts) hosts->set_run_directory(roles.run_directory);
   TERSE_RETURN_IF_ERROR(WriteFile(absl::StrCat(roles.run_directory, "/cmd.txt"),
-                                  CommandRecord(options, now)));
+                                  CommandRecord(options.command_line, now)));
   if (hosts) TERSE_RETURN_IF_ERROR(hosts->WriteToken(roles.token));
   const absl::StatusOr<int> code =
       TrainRun(std::move(job), plan, std::move(roles), hosts, options).Run();
