@@ -385,12 +385,13 @@ bool Coordinator::Complete() const {
 
 nlohmann::json Coordinator::TimesJson() const {
   wire::StepTimes sums;
+  double steps = 0;
   for (const auto& goodbye : goodbyes_) {
-    if (goodbye) AddTimes(goodbye->times_total(), sums);
+    if (!goodbye) continue;
+    AddTimes(goodbye->times_total(), sums);
+    steps += static_cast<double>(goodbye->steps());
   }
-  return MeanTimes(sums,
-                   static_cast<double>(timeline_.steps_total - first_version_) *
-                       goodbye_count_);
+  return MeanTimes(sums, steps);
 }
 
 nlohmann::json Coordinator::Finish(absl::Time now) {

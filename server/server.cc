@@ -222,24 +222,7 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
     return OnCodecFrame(worker, frame);
   }
   if (coordinator() && frame.type == wire::READY) {
-    if (!started_ && !members_[worker].welcomed) {
-      return absl::InvalidArgumentError("ready before its welcome");
-    }
-    TERSE_ASSIGN_OR_RETURN(const auto ready, ParseMessage<wire::Ready>(frame));
-    TERSE_ASSIGN_OR_RETURN(const auto timeline,
-                           coordinator_->OnReady(worker, ready));
-    if (codec_.chooser) codec_.chooser->OnReady(worker, ready);
-    if (!timeline || started_) return absl::OkStatus();
-    if (codec_.chooser && job_->compress().auto_().choices().empty()) {
-      spdlog::info("auto: measuring");
-      codec_.chooser->Begin(now, /*compute=*/true);
-      return absl::OkStatus();
-    }
-    Timeline planned = *timeline;
-    if (options_.on_event) {
-      planned.observe_every_steps = ObserveEverySteps(planned.steps_total);
-    }
-    return StartJob(planned);
+    return OnReady(worker, frame);
   }
   if (coordinator() && frame.type == wire::EVALUATION) {
     TERSE_ASSIGN_OR_RETURN(const auto report,
@@ -251,6 +234,25 @@ absl::Status Server::OnWorkerFrame(uint32_t worker, Frame& frame) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("frame of type ", frame.type, " from a worker"));
+}
+
+absl::Status Server::OnReady(uint32_t worker, const Frame& frame) {
+  if (!started_ && !members_[worker].welcomed) {
+    return absl::InvalidArgumentError("ready before its welcome");
+  }
+  TERSE_ASSIGN_OR_RETURN(const auto ready, ParseMessage<wire::Ready>(frame));
+  TERSE_ASSIGN_OR_RETURN(auto timeline, coordinator_->OnReady(worker, ready));
+  if (codec_.chooser) codec_.chooser->OnReady(worker, ready);
+  if (!timeline || started_) return absl::OkStatus();
+  if (codec_.chooser && job_->compress().auto_().choices().empty()) {
+    spdlog::info("auto: measuring");
+    codec_.chooser->Begin(clock_.Now(), /*compute=*/true);
+    return absl::OkStatus();
+  }
+  if (options_.on_event) {
+    timeline->observe_every_steps = ObserveEverySteps(timeline->steps_total);
+  }
+  return StartJob(*timeline);
 }
 
 absl::Status Server::StartJob(const Timeline& timeline) {
@@ -393,7 +395,8 @@ uint64_t Server::Version() const {
 void Server::CompleteIfDone() {
   if (ended() || !started_ || !coordinator_->Complete()) return;
   if (job_checkpoints_ && !job_checkpoints_->final_done()) return;
-  report_ = coordinator_->Finish(clock_.Now());
+  const nlohmann::json report = coordinator_->Finish(clock_.Now());
+  if (options_.on_report) options_.on_report(report);
   Broadcast(MakeFrame(wire::FINISH, 0, 0, {}));
   Finish();
 }

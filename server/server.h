@@ -59,8 +59,6 @@ class Server {
   bool ended() const { return result_.has_value(); }  // Well or not.
   // Requires: ended().
   const absl::Status& result() const { return *result_; }
-  // The coordinator's report of a job that ended well.
-  const nlohmann::json& report() const { return report_; }
   bool started() const { return started_; }
 
   // Whether the job has ended to go on at once, with another codec: all roles
@@ -99,6 +97,7 @@ class Server {
   // Whether a worker may be lost now without the job.
   bool OutlivesLossNow() const;
   absl::Status SendDigestsIfDone();
+  absl::Status OnReady(uint32_t worker, const Frame& frame);
   absl::Status StartJob(const Timeline& timeline);
   // Shards that come and go, with cluster.replicas; see server_replicas.cc.
   void OnReplicationEvent(const std::string& peer, absl::Status status);
@@ -192,7 +191,6 @@ class Server {
   CodecChange codec_;             // Of the coordinator.
   std::optional<absl::Status> result_;
   std::optional<NextServer> next_;
-  nlohmann::json report_;
 };
 
 }  // namespace terse

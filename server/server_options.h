@@ -32,6 +32,9 @@ struct ServerOptions {
   absl::Duration join_timeout = absl::Seconds(300);
   // Events of the job; coordinator only.
   std::function<void(const nlohmann::json&)> on_event;
+  // Takes the report of a job that has ended well, before anybody else is told
+  // that it has; coordinator only.
+  std::function<void(const nlohmann::json&)> on_report;
   // Where checkpoints go, known to all shards by this name; empty: nowhere.
   // Coordinator only.
   std::string checkpoint_directory;

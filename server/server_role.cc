@@ -109,7 +109,7 @@ class RoleRun {
       if (!server.goes_on()) {
         if (!coordinator()) return absl::OkStatus();
         TERSE_RETURN_IF_ERROR(KeepJob(role_, *server.job(), /*done=*/true));
-        return WriteReport(server.report(), role_.run_dir, role_.report);
+        return report_written_;
       }
       next_ = server.TakeNext();
       if (coordinator()) {
@@ -174,6 +174,9 @@ class RoleRun {
     options.rates = next_.rates;
     options.processor_seconds = ProcessorSeconds;
     options.checkpoint_directory = role_.checkpoint_dir;
+    options.on_report = [this](const nlohmann::json& report) {
+      report_written_ = WriteReport(report, role_.run_dir, role_.report);
+    };
     if (observer_ != nullptr) {
       options.on_event = [this](const nlohmann::json& event) {
         observer_->OnEvent(event);
@@ -193,6 +196,7 @@ class RoleRun {
   std::unique_ptr<Link> link_;
   std::unique_ptr<HttpServer> http_;
   NextServer next_;
+  absl::Status report_written_;
 };
 
 }  // namespace

@@ -53,7 +53,7 @@ class LocalJob {
     }
     for (std::thread& thread : threads) thread.join();
     TERSE_RETURN_IF_ERROR(first_error_);
-    return servers_[0]->report();
+    return report_;
   }
 
  private:
@@ -102,6 +102,9 @@ class LocalJob {
       options.resume = next.resume;
       options.rates = next.rates;
       options.on_event = options_.on_event;
+      options.on_report = [this](const nlohmann::json& report) {
+        report_ = report;
+      };
       options.checkpoint_directory = options_.checkpoint_directory;
     }
     options.background = std::make_unique<ThreadBackground>(
@@ -163,6 +166,7 @@ class LocalJob {
   std::mutex make_model_mutex_;
   std::mutex error_mutex_;
   absl::Status first_error_;
+  nlohmann::json report_;
 };
 
 }  // namespace

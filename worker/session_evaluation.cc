@@ -85,6 +85,7 @@ absl::Status WorkerSession::RunEvaluation() {
 absl::Status WorkerSession::SayGoodbye() {
   wire::Goodbye goodbye;
   *goodbye.mutable_times_total() = times_total_;
+  goodbye.set_steps(step_ns_.size());
   if (!step_ns_.empty()) {
     const auto middle = step_ns_.begin() + step_ns_.size() / 2;
     std::nth_element(step_ns_.begin(), middle, step_ns_.end());

@@ -42,6 +42,10 @@ std::string FormatNumber(double value) {
   return absl::StrFormat("%.*f", std::max(0, 3 - before_point), value);
 }
 
+std::string FormatCount(double count, const std::string& noun) {
+  return absl::StrFormat("%.0f %s%s", count, noun, count == 1 ? "" : "s");
+}
+
 std::string FormatPercent(double share) {
   return absl::StrFormat("%.2f %%", 100 * share);
 }

@@ -16,6 +16,9 @@ std::string FormatClock(double seconds);
 // "0.0312", "81.3", "1240".
 std::string FormatNumber(double value);
 
+// "1 worker", "2 workers".
+std::string FormatCount(double count, const std::string& noun);
+
 // "97.12 %" of 0.9712.
 std::string FormatPercent(double share);
 

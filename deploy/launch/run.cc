@@ -223,15 +223,12 @@ absl::StatusOr<std::string> OneProcess::MakeRunFolder() {
   if (!options_.report_path.empty()) {
     TERSE_RETURN_IF_ERROR(CheckWritable(options_.report_path));
   }
-  TERSE_ASSIGN_OR_RETURN(
-      const std::string folder,
-      MakeRunDirectory(options_.run_directory, job_.name(), absl::Now(),
-                       options_.resume == "auto"));
+  const absl::Time now = absl::Now();
+  TERSE_ASSIGN_OR_RETURN(const std::string folder,
+                         MakeRunDirectory(options_.run_directory, job_.name(),
+                                          now, options_.resume == "auto"));
   TERSE_RETURN_IF_ERROR(
-      WriteFile(absl::StrCat(folder, "/job.yaml"), PrintJob(job_)));
-  TERSE_RETURN_IF_ERROR(
-      WriteFile(absl::StrCat(folder, "/cmd.txt"),
-                absl::StrCat(ShellLine(options_.command_line), "\n")));
+      KeepCommand(folder, PrintJob(job_), options_.command_line, now));
   absl::FPrintF(stderr, "terse: files in %s/\n", folder);
   return folder;
 }

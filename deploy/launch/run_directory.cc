@@ -135,13 +135,18 @@ absl::Status CheckWritable(const std::string& path) {
   return absl::OkStatus();
 }
 
-std::string CommandRecord(const std::vector<std::string>& command_line,
-                          absl::Time now) {
+absl::Status KeepCommand(const std::string& run_directory,
+                         std::string_view job_yaml,
+                         const std::vector<std::string>& command_line,
+                         absl::Time now) {
+  TERSE_RETURN_IF_ERROR(WriteFile(run_directory + "/job.yaml", job_yaml));
   std::error_code error;
-  return absl::StrCat(
-      "# ", absl::FormatTime(absl::RFC3339_sec, now, absl::UTCTimeZone()),
-      ", in ", std::filesystem::current_path(error).string(), "\n",
-      ShellLine(command_line), "\n");
+  return WriteFile(
+      run_directory + "/cmd.txt",
+      absl::StrCat(
+          "# ", absl::FormatTime(absl::RFC3339_sec, now, absl::UTCTimeZone()),
+          ", in ", std::filesystem::current_path(error).string(), "\n",
+          ShellLine(command_line), "\n"));
 }
 
 absl::Status CheckDataDirectory(const std::string& directory) {

@@ -34,9 +34,12 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 // Errors: exit code 74.
 absl::Status CheckWritable(const std::string& path);
 
-// What cmd.txt keeps: enough to run the same again.
-std::string CommandRecord(const std::vector<std::string>& command_line,
-                          absl::Time now);
+// Writes job.yaml and cmd.txt: enough to run the same again.
+// Errors: exit code 74.
+absl::Status KeepCommand(const std::string& run_directory,
+                         std::string_view job_yaml,
+                         const std::vector<std::string>& command_line,
+                         absl::Time now);
 
 // Errors: NotFound (exit code 66), of one that is given.
 absl::Status CheckDataDirectory(const std::string& directory);

@@ -26,10 +26,6 @@ std::string Text(const json& object, const char* key) {
                                                      : "?";
 }
 
-std::string Count(double count, const char* noun) {
-  return absl::StrFormat("%.0f %s%s", count, noun, count == 1 ? "" : "s");
-}
-
 // "19.8 times less than fp32", and the truth when it is not less.
 std::string BesideFp32(double bytes, double fp32_bytes) {
   if (bytes <= 0 || fp32_bytes <= 0) return "";
@@ -91,10 +87,10 @@ absl::StatusOr<std::string> SummaryText(std::string_view report_text,
   std::string text = absl::StrFormat(
       "%s: test accuracy %s%s after %s in %.1f s\n", Text(report, "job"),
       FormatPercent(Number(report, "test_accuracy")), bits_per_character,
-      Count(steps, "step"), seconds);
+      FormatCount(steps, "step"), seconds);
   absl::StrAppend(&text, "  roles    ",
-                  Count(Number(report, "servers"), "server"), ", ",
-                  Count(Number(report, "workers"), "worker"), ", ",
+                  FormatCount(Number(report, "servers"), "server"), ", ",
+                  FormatCount(Number(report, "workers"), "worker"), ", ",
                   Text(report, "transport"), "\n");
   absl::StrAppend(&text, "  step     ",
                   FormatNumber(Number(report, "step_ms_p50")), " ms (median)");

@@ -21,6 +21,7 @@
 #include "common/checkpoint/members.h"
 #include "common/config/job.h"
 #include "common/plan/plan.h"
+#include "deploy/launch/format.h"
 #include "deploy/launch/inspect.h"
 #include "deploy/launch/line_tail.h"
 #include "deploy/launch/progress.h"
@@ -47,10 +48,6 @@ constexpr Milliseconds kBackOffMax(30'000);
 
 // For those that know that another role was lost.
 constexpr Milliseconds kFailureGrace(2'000);
-
-std::string CountOf(uint32_t count, const char* noun) {
-  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
-}
 
 bool IsMemory(const Job& job) {
   return job.cluster().transport() == Cluster::MEMORY;
@@ -138,8 +135,8 @@ class TrainRun {
 absl::StatusOr<int> TrainRun::Run() {
   const Cluster& cluster = job_.cluster();
   printer_.Say(absl::StrCat(
-      "terse: ", job_.name(), ": ", CountOf(ServerCount(job_), "server"),
-      " and ", CountOf(cluster.workers(), "worker"),
+      "terse: ", job_.name(), ": ", FormatCount(ServerCount(job_), "server"),
+      " and ", FormatCount(cluster.workers(), "worker"),
       IsColocated(job_) ? ", one in each worker's process" : "",
       IsMemory(job_) ? " in one process" : " over gRPC", "; files in ",
       roles_.run_directory, "/"));
@@ -411,13 +408,8 @@ void PrintDryRun(const Job& job, const Plan& plan, const RoleOptions& roles,
   }
 }
 
-absl::StatusOr<int> TrainJob(const TrainOptions& options) {
-  TERSE_ASSIGN_OR_RETURN(Job job,
-                         ReadJobFile(options.job_path, options.overrides));
-  if (options.print_job) {
-    std::fputs(PrintJob(job).c_str(), stdout);
-    return 0;
-  }
+// Whether it is this command that runs such a job, with all that it needs.
+absl::Status CheckCommand(const TrainOptions& options, const Job& job) {
   if (job.cluster().transport() == Cluster::MPI) {
     return WithExitCode(
         absl::InvalidArgumentError(absl::StrFormat(
@@ -433,6 +425,17 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
             "--resume with the path of a run or checkpoint"),
         ExitCode::kBadCommandLine);
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> TrainJob(const TrainOptions& options) {
+  TERSE_ASSIGN_OR_RETURN(Job job,
+                         ReadJobFile(options.job_path, options.overrides));
+  if (options.print_job) {
+    std::fputs(PrintJob(job).c_str(), stdout);
+    return 0;
+  }
+  TERSE_RETURN_IF_ERROR(CheckCommand(options, job));
   // Nothing starts for a job whose model does not fit together.
   TERSE_ASSIGN_OR_RETURN(const Plan plan, MakePlan(job));
   TERSE_RETURN_IF_ERROR(CheckDataDirectory(options.data_directory));
@@ -473,12 +476,12 @@ absl::StatusOr<int> TrainJob(const TrainOptions& options) {
                          MakeRunDirectory(options.run_directory, job.name(),
                                           now, options.resume == "auto"));
   if (options.resume != "never") roles.resume = options.resume;
-  TERSE_RETURN_IF_ERROR(
-      WriteFile(absl::StrCat(roles.run_directory, "/job.yaml"), PrintJob(job)));
-  if (hosts) hosts->set_run_directory(roles.run_directory);
-  TERSE_RETURN_IF_ERROR(WriteFile(absl::StrCat(roles.run_directory, "/cmd.txt"),
-                                  CommandRecord(options.command_line, now)));
-  if (hosts) TERSE_RETURN_IF_ERROR(hosts->WriteToken(roles.token));
+  TERSE_RETURN_IF_ERROR(KeepCommand(roles.run_directory, PrintJob(job),
+                                    options.command_line, now));
+  if (hosts) {
+    hosts->set_run_directory(roles.run_directory);
+    TERSE_RETURN_IF_ERROR(hosts->WriteToken(roles.token));
+  }
   const absl::StatusOr<int> code =
       TrainRun(std::move(job), plan, std::move(roles), hosts, options).Run();
   if (hosts) hosts->RemoveToken();

@@ -179,10 +179,10 @@ class SimJob {
 
   // What the roles and the network have come to.
   void Collect() {
-    for (auto& node : servers_) AddResult(node);
-    for (auto& node : workers_) AddResult(node);
-    if (servers_[0].started && !servers_[0].lost)
-      result_.report = servers_[0].role->report();
+    ForEachRole([this](auto& role) {
+      result_.status.Update(role.result());
+      result_.statuses.push_back(role.result());
+    });
     for (auto& node : workers_) {
       if (!node.started || node.lost || node.role->model() == nullptr) {
         continue;
@@ -234,11 +234,14 @@ class SimJob {
     return All([](const auto& role) { return role.finished(); });
   }
 
-  template <typename Node>
-  void AddResult(const Node& node) {
-    if (!node.started || node.lost) return;
-    result_.status.Update(node.role->result());
-    result_.statuses.push_back(node.role->result());
+  // Of those that run, or have come to their end.
+  template <typename Act>
+  void ForEachRole(const Act& act) {
+    const auto visit = [&](auto& node) {
+      if (node.started && !node.lost) act(*node.role);
+    };
+    std::for_each(servers_.begin(), servers_.end(), visit);
+    std::for_each(workers_.begin(), workers_.end(), visit);
   }
 
   template <typename Node>
@@ -288,23 +291,13 @@ class SimJob {
   // What a signal to all processes at once does.
   void Stop() {
     if (options_.stop_with_checkpoint) {
-      for (auto& node : workers_) {
-        if (node.started && !node.lost) node.role->Stop(15);
-      }
-      for (auto& node : servers_) {
-        if (node.started && !node.lost) node.role->Stop(15);
-      }
+      ForEachRole([](auto& role) { role.Stop(15); });
       return;
     }
     stopped_ = true;
     const absl::Status reason = WithExitCode(
         absl::CancelledError("stopped by a signal"), ExitCode::kTerminated);
-    for (auto& node : servers_) {
-      if (node.started && !node.lost) node.role->Abort(reason);
-    }
-    for (auto& node : workers_) {
-      if (node.started && !node.lost) node.role->Abort(reason);
-    }
+    ForEachRole([&](auto& role) { role.Abort(reason); });
   }
 
   absl::Duration StartDelay() {
@@ -349,6 +342,12 @@ class SimJob {
     options.incarnation = ++incarnations_;
     options.on_event = [this](const nlohmann::json& event) {
       result_.events.push_back(event);
+    };
+    options.on_report = [this](const nlohmann::json& report) {
+      result_.report = report;
+      ForEachRole([this](auto& role) {
+        result_.ended_before_report += role.ended() ? 1 : 0;
+      });
     };
     node.role = std::make_unique<Server>(std::move(options), *node.link,
                                          network_.clock());

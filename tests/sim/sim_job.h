@@ -71,6 +71,7 @@ struct SimJobResult {
   absl::Status status;                 // The first error of any role.
   std::vector<absl::Status> statuses;  // Of those that were not lost.
   nlohmann::json report;
+  uint64_t ended_before_report = 0;  // Roles.
   std::vector<nlohmann::json> events;
   uint64_t frames = 0;
   uint64_t overtakes_within = 0;  // See SimNetwork.

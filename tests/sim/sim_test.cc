@@ -183,6 +183,15 @@ TEST(SimJobTest, EvaluationIsExactOverTheTestSet) {
   EXPECT_EQ(evaluations.back()["test_samples"], 101);
 }
 
+TEST(SimJobTest, NobodyLeavesBeforeThereIsAReport) {
+  SimJobOptions options;
+  const SimJobResult result =
+      RunSimJob(MakeJob({"cluster.servers=2"}), options);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  ASSERT_FALSE(result.report.is_null());
+  EXPECT_EQ(result.ended_before_report, 0);
+}
+
 TEST(SimJobTest, ServersAndWorkerZeroTellWhatTheySee) {
   SimJobOptions options;
   const SimJobResult result =

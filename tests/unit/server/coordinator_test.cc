@@ -55,7 +55,11 @@ class CoordinatorTest : public testing::Test {
     for (uint32_t worker = 0; worker < 2; ++worker) {
       EXPECT_FALSE(coordinator.Complete());
       EXPECT_TRUE(coordinator.OnEvaluation(now_, worker, 5, evaluation).ok());
-      coordinator.OnGoodbye(worker, {});
+      // Worker 1 took another's place for the last step.
+      wire::Goodbye goodbye;
+      goodbye.set_steps(worker == 0 ? 5 : 1);
+      goodbye.mutable_times_total()->set_total_ns(goodbye.steps() * 2'000'000);
+      coordinator.OnGoodbye(worker, goodbye);
     }
     EXPECT_TRUE(coordinator.Complete());
     return coordinator.Finish(now_);
@@ -139,6 +143,7 @@ TEST_F(CoordinatorTest, AnotherProcessGoesOnWithItsState) {
   EXPECT_EQ(report, Finish(coordinator_));
   EXPECT_EQ(report["wire_bytes_up"], 300);  // Goodbyes told of none.
   EXPECT_EQ(report["wire_bytes_down"], 30);
+  EXPECT_EQ(report["time_ms"]["total"], 2);  // Of a step that was taken.
 }
 
 TEST_F(CoordinatorTest, ReductionsAndEvaluationsAreInItsState) {

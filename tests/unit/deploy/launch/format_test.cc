@@ -39,6 +39,12 @@ TEST(FormatNumber, KeepsThreeDigits) {
   EXPECT_EQ(FormatNumber(std::numeric_limits<double>::infinity()), "inf");
 }
 
+TEST(FormatCount, KnowsOneFromMany) {
+  EXPECT_EQ(FormatCount(1, "worker"), "1 worker");
+  EXPECT_EQ(FormatCount(0, "step"), "0 steps");
+  EXPECT_EQ(FormatCount(1'000'000, "step"), "1000000 steps");
+}
+
 TEST(FormatPercent, IsOfAShare) {
   EXPECT_EQ(FormatPercent(0.97125), "97.12 %");
   EXPECT_EQ(FormatPercent(1), "100.00 %");

@@ -85,6 +85,18 @@ TEST_F(RunDirectoryTest, WritesAndReadsFilesWhole) {
   EXPECT_EQ(ExitCodeOf(ReadFile("b").status()), ExitCode::kInputMissing);
 }
 
+TEST_F(RunDirectoryTest, KeepsTheJobAndWhatWasTyped) {
+  fs::create_directories("run");
+  ASSERT_TRUE(
+      KeepCommand("run", "name: a\n", {"terse", "train", "my job.yaml"}, now_)
+          .ok());
+  EXPECT_EQ(ReadFile("run/job.yaml").value(), "name: a\n");
+  EXPECT_EQ(ReadFile("run/cmd.txt").value(),
+            "# 2023-11-14T22:13:20+00:00, in " + fs::current_path().string() +
+                "\nterse train 'my job.yaml'\n");
+  EXPECT_EQ(ExitCodeOf(KeepCommand("nowhere", "", {}, now_)), ExitCode::kDisk);
+}
+
 TEST_F(RunDirectoryTest, DoesNotReplaceADevice) {
   fs::create_symlink("/dev/null", "null");
   ASSERT_TRUE(WriteFile("null", "x").ok());
