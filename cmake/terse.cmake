@@ -1,8 +1,16 @@
-# What the tsan preset asks of every test it runs; see tests/tsan.supp.
+# What the presets with sanitizers ask of every test they run, and of those with
+# MPI; see tests/tsan.supp and tests/lsan.supp.
 set(TERSE_TEST_ENVIRONMENT "")
+set(TERSE_MPI_TEST_ENVIRONMENT "")
 if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")
   set(TERSE_TEST_ENVIRONMENT
       "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:ignore_noninstrumented_modules=1")
+  set(TERSE_MPI_TEST_ENVIRONMENT "${TERSE_TEST_ENVIRONMENT}")
+elseif(CMAKE_CXX_FLAGS MATCHES "-fsanitize=address")
+  # Whole stacks, through libraries without frame pointers, are slow.
+  set(TERSE_MPI_TEST_ENVIRONMENT
+      "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp"
+      "ASAN_OPTIONS=fast_unwind_on_malloc=0")
 endif()
 
 # terse_library(NAME SOURCES ... DEPS ... [PRIVATE_DEPS ...])

@@ -197,10 +197,10 @@ class HttpServer::Impl {
 
   void AwaitScrape(absl::Duration at_most, const std::atomic<int>& stop) {
     const uint64_t wait = ++waits_;
-    const auto deadline =
-        std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(at_most);
+    const auto begin = std::chrono::steady_clock::now();
     while (scraped_.load() < wait && stop.load() == 0 &&
-           std::chrono::steady_clock::now() < deadline) {
+           absl::FromChrono(std::chrono::steady_clock::now() - begin) <
+               at_most) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
   }

@@ -1,7 +1,7 @@
 // What every optimizer must hold, over all its variants.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,8 +53,8 @@ struct Replica {
   std::vector<std::vector<float>> state;
   bool operator==(const Replica& other) const {
     const auto same = [](const auto& a, const auto& b) {
-      return a.size() == b.size() &&
-             std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+      return std::ranges::equal(std::as_bytes(std::span(a)),
+                                std::as_bytes(std::span(b)));
     };
     bool equal = same(weights, other.weights);
     for (size_t k = 0; k < state.size(); ++k) {

@@ -179,7 +179,8 @@ TEST(LevelsTest, PowerOfTwoStepIsTheSmallestThatReaches) {
   for (float max : {1.0f, 127.0f, 128.0f, 0.3f, 1e-20f, 1e30f}) {
     const LevelScale scale =
         MakeLevelScale(grid, {.max_abs_bits = std::bit_cast<uint32_t>(max)}, 1);
-    EXPECT_EQ(std::frexp(scale.step, new int), 0.5f) << max;
+    int exponent = 0;
+    EXPECT_EQ(std::frexp(scale.step, &exponent), 0.5f) << max;
     EXPECT_GE(scale.norm, max);
     EXPECT_LT(scale.norm / 2, max);
   }
