@@ -61,12 +61,13 @@ absl::Status Server::OnJoin(PeerId id, const wire::Join& join) {
     leaving_.insert(id);
     return absl::OkStatus();
   }
+  const auto same = [id](const auto& early) { return early.first == id; };
+  if (std::any_of(early_joins_.begin(), early_joins_.end(), same)) {
+    return absl::InvalidArgumentError("joined twice");
+  }
   if (Undecided()) Decide(join);
   const bool fetching = replication_ && replication_->fetching();
   if (!job_ || Undecided() || (fetching && join.role() == wire::Join::WORKER)) {
-    for (const auto& [early, unused] : early_joins_) {
-      if (early == id) return absl::InvalidArgumentError("joined twice");
-    }
     early_joins_.emplace_back(id, join);
     return absl::OkStatus();
   }
