@@ -1,11 +1,13 @@
 # What the presets with sanitizers ask of every test they run, and of those with
-# MPI; see tests/tsan.supp and tests/lsan.supp.
+# MPI (tests/tsan.supp, tests/lsan.supp); and how long a test may take.
 set(TERSE_TEST_ENVIRONMENT "")
 set(TERSE_MPI_TEST_ENVIRONMENT "")
+set(TERSE_TEST_TIMEOUT_SECONDS 1500)
 if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")
   set(TERSE_TEST_ENVIRONMENT
       "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:ignore_noninstrumented_modules=1")
   set(TERSE_MPI_TEST_ENVIRONMENT "${TERSE_TEST_ENVIRONMENT}")
+  set(TERSE_TEST_TIMEOUT_SECONDS 6000)  # The simulator's take half an hour.
 elseif(CMAKE_CXX_FLAGS MATCHES "-fsanitize=address")
   # Whole stacks, through libraries without frame pointers, are slow.
   set(TERSE_MPI_TEST_ENVIRONMENT
@@ -33,7 +35,8 @@ function(terse_test name)
                              TERSE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"
-                       ENVIRONMENT "${TERSE_TEST_ENVIRONMENT}")
+                       ENVIRONMENT "${TERSE_TEST_ENVIRONMENT}"
+                       TIMEOUT ${TERSE_TEST_TIMEOUT_SECONDS})
 endfunction()
 
 # terse_test_directory(NAME DEPS ...): every *_test.cc of this folder in one
