@@ -108,6 +108,7 @@ void GrpcConnection::FailUnheard(absl::Duration waited) {
 void GrpcConnection::OnStarted(std::shared_ptr<GrpcStream> stream) {
   {
     MutexLock lock(mutex_);
+    TERSE_CHECK(stream_ == nullptr && !done_);
     stream_ = std::move(stream);
     if (!failure_.ok()) stream_->Cancel();
   }

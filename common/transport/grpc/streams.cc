@@ -64,13 +64,15 @@ class ClientStream final
     self_ = self;
     connector_->stub().PrepareBidiStreamingCall(&context_, kLinkMethod, {},
                                                 this);
-    // Writes start outside of reactions; the call must not end between them.
-    AddHold();
+    // Writes start outside of reactions; the call must not end between them,
+    // nor before the connection has this stream, which it would keep for ever.
+    AddMultipleHolds(2);
     order_.Begin();
     order_.BeginRead();
     StartRead(&incoming_);
     StartCall();
     connector_->connection().OnStarted(std::move(self));
+    RemoveHold();
   }
 
   void Write(const grpc::ByteBuffer* message) override {
