@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -40,6 +41,12 @@ absl::Status DiskError(const std::string& what, const std::string& path) {
 std::string Text(const nlohmann::json& object, int indent = -1) {
   return object.dump(indent, ' ', false,
                      nlohmann::json::error_handler_t::replace);
+}
+
+bool IsOfWeights(const nlohmann::json& report, const nlohmann::json& sha256) {
+  if (!report.is_object()) return false;
+  const auto found = report.find("weights_sha256");
+  return found != report.end() && *found == sha256;
 }
 
 }  // namespace
@@ -124,11 +131,18 @@ void JsonLog::Write(const nlohmann::json& object) {
 
 absl::Status WriteReport(const nlohmann::json& report,
                          const std::string& run_dir, const std::string& path) {
-  const std::string text = Text(report, 2) + "\n";
+  nlohmann::json told = report;
   if (!run_dir.empty()) {
-    TERSE_RETURN_IF_ERROR(WriteFileAtomically(run_dir + "/report.json", text));
+    const std::string kept = run_dir + "/report.json";
+    if (report.at("first_step") == report.at("steps")) {
+      std::ifstream file(kept);
+      const auto before = nlohmann::json::parse(file, nullptr, false);
+      if (IsOfWeights(before, report.at("weights_sha256"))) told = before;
+    }
+    TERSE_RETURN_IF_ERROR(WriteFileAtomically(kept, Text(told, 2) + "\n"));
   }
-  return path.empty() ? absl::OkStatus() : WriteFileAtomically(path, text);
+  return path.empty() ? absl::OkStatus()
+                      : WriteFileAtomically(path, Text(told, 2) + "\n");
 }
 
 int ExitWith(const std::string& program, const absl::Status& status) {

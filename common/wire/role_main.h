@@ -54,7 +54,9 @@ class JsonLog {
   std::FILE* file_;
 };
 
-// Writes a job's report into its run directory and to `path`, where given.
+// Writes a job's report into its run directory and to `path`, where given. If
+// no step was left to do, what is told is the report in the run directory of
+// those that led to the same weights, where there is one.
 // Errors: Unavailable (exit code 74).
 absl::Status WriteReport(const nlohmann::json& report,
                          const std::string& run_dir, const std::string& path);
