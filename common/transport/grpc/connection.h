@@ -107,8 +107,8 @@ class GrpcConnection : public std::enable_shared_from_this<GrpcConnection> {
   // Whoever connects has something to say: fails unless a whole frame has come.
   void FailUnheard(absl::Duration waited);
 
-  // What streams report. One call to each at a time; OnStarted before a stream's
-  // end, or nobody would release it.
+  // What streams report. One call to each at a time; OnStarted comes before a
+  // stream's end, or nobody would release it.
   void OnStarted(std::shared_ptr<GrpcStream> stream);
   // Returns to the state before OnStarted, unless the connection has failed, is
   // closed or was connected.
