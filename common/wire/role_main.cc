@@ -131,18 +131,19 @@ void JsonLog::Write(const nlohmann::json& object) {
 
 absl::Status WriteReport(const nlohmann::json& report,
                          const std::string& run_dir, const std::string& path) {
-  nlohmann::json told = report;
-  if (!run_dir.empty()) {
-    const std::string kept = run_dir + "/report.json";
-    if (report.at("first_step") == report.at("steps")) {
-      std::ifstream file(kept);
-      const auto before = nlohmann::json::parse(file, nullptr, false);
-      if (IsOfWeights(before, report.at("weights_sha256"))) told = before;
+  const std::string kept = run_dir + "/report.json";
+  std::string text = Text(report, 2) + "\n";
+  if (!run_dir.empty() && report.at("first_step") == report.at("steps")) {
+    std::ifstream file(kept);
+    const auto before = nlohmann::json::parse(file, nullptr, false);
+    if (IsOfWeights(before, report.at("weights_sha256"))) {
+      text = Text(before, 2) + "\n";
     }
-    TERSE_RETURN_IF_ERROR(WriteFileAtomically(kept, Text(told, 2) + "\n"));
   }
-  return path.empty() ? absl::OkStatus()
-                      : WriteFileAtomically(path, Text(told, 2) + "\n");
+  if (!run_dir.empty()) {
+    TERSE_RETURN_IF_ERROR(WriteFileAtomically(kept, text));
+  }
+  return path.empty() ? absl::OkStatus() : WriteFileAtomically(path, text);
 }
 
 int ExitWith(const std::string& program, const absl::Status& status) {
