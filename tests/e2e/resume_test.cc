@@ -13,7 +13,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
 
-// Error feedback and binary weights, some seconds long.
+// Error feedback and binary weights, some seconds long. Its learning rate is
+// one at which stale gradients, too, end at an accuracy that hardly varies.
 class ResumedJob : public EndToEnd {
  protected:
   ResumedJob() { WriteJob("cluster.mode=bsp"); }
@@ -25,7 +26,8 @@ class ResumedJob : public EndToEnd {
                      "--set",
                      "compress={gradient: {kind: topk, ratio: 0.05, "
                      "error_feedback: true}, small_tensor_elements: 100}",
-                     "--set", "checkpoint.every_steps=100"})
+                     "--set", "optimizer.learning_rate=0.001", "--set",
+                     "checkpoint.every_steps=100"})
                   .out);
   }
   static std::string Weights(const fs::path& report) {
@@ -137,7 +139,8 @@ class ResumedClocks : public ResumedJob {
         nlohmann::json::parse(ReadText(directory_ / run / "report.json"));
     EXPECT_EQ(report.at("steps"), 1500);
     EXPECT_GT(report.at("first_step"), 0);
-    EXPECT_GT(report.at("test_accuracy"), 0.3);  // Guessing has 0.1.
+    EXPECT_GT(report.at("test_accuracy"), 0.4);  // Guessing has 0.1.
+    EXPECT_GT(report.at("train_accuracy"), 0.8);
   }
 
   void ExpectToOutliveKilledRoles(const std::string& mode) {
