@@ -21,11 +21,12 @@ uint32_t RoundCount(const Job& job) {
   return job.cluster().mode() == Cluster::BSP ? 1 : job.cluster().workers();
 }
 
-// Who comes back may have missed the version before the last: the shards of a
-// job are up to one version apart.
-uint32_t VersionsKept(const Job& job) {
+// Who comes back has missed the last version at most, and what is being made.
+// The shards of a job are up to one version apart, and so is a shard from what
+// it told who takes a rank: what the lost process had sent may end a step more.
+uint32_t VersionsKept(const Job& job, const Plan& plan) {
   if (!OutlivesWorkers(job)) return 0;
-  return ServerCount(job) > 1 ? 3 : 2;
+  return ServerCount(job) > 1 || TakesReplacements(job, plan) ? 3 : 2;
 }
 
 }  // namespace
@@ -68,15 +69,16 @@ Shard::Shard(const Job& job, const Plan& plan, uint32_t index,
       clocks_(job.cluster().workers()),
       attendance_(job.cluster().workers(), store_.blocks().size(),
                   ClosesIncomplete(job)),
-      published_(VersionsKept(job), store_.blocks().size()),
+      published_(VersionsKept(job, plan), store_.blocks().size()),
       buffer_means_(plan, attendance_, job.cluster().workers(),
                     [this](const Frame& mean) {
                       for (uint32_t w = 0; w < clocks_.size(); ++w) {
                         output_.send(w, mean);
                       }
                     }),
-      last_statistics_(plan, index,
-                       SharesStatistics(job, plan) ? VersionsKept(job) : 0),
+      last_statistics_(
+          plan, index,
+          SharesStatistics(job, plan) ? VersionsKept(job, plan) : 0),
       released_(job.cluster().workers()) {
   for (size_t place = 0; place < store_.blocks().size(); ++place) {
     const uint32_t block = store_.blocks()[place];

@@ -38,18 +38,20 @@ TEST(RejoinTest, ACutWireCostsNothing) {
   }
 }
 
-// Each worker is lost in turn, at one of 24 moments.
-void ExpectReplacements(const std::vector<std::string>& overrides) {
+// Each worker is lost in turn, at one of 23 moments.
+void ExpectReplacements(
+    const std::vector<std::string>& overrides,
+    absl::Duration replace_after = absl::Milliseconds(300)) {
   const Job job = MakeJob(overrides);
   const SimJobResult calm = RunJob(job);
   uint64_t replaced = 0;
-  for (int part = 1; part <= 24; ++part) {
+  for (int part = 1; part < 24; ++part) {
     SCOPED_TRACE(part);
     SimJobOptions options;
     options.network.seed = part;
-    options.losses = {{.process = 3 + uint32_t(part) % 3,
+    options.losses = {{.process = job.cluster().servers() + uint32_t(part) % 3,
                        .after = PartOf(calm, part / 24.0)}};
-    options.replace_after = absl::Milliseconds(300);
+    options.replace_after = replace_after;
     const SimJobResult result = RunJob(job, options);
     // Before the start there is nothing to wait with, at the end nobody to.
     if (!result.status.ok()) {
@@ -67,6 +69,19 @@ void ExpectReplacements(const std::vector<std::string>& overrides) {
 
 TEST(RejoinTest, AReplacementRepeatsTheStepAndNobodyElseDoes) {
   ExpectReplacements({});
+}
+
+// Which joins while what the lost process had sent still ends a step.
+TEST(RejoinTest, AReplacementMayComeAtOnce) {
+  for (const char* servers : {"cluster.servers=1", "cluster.servers=3"}) {
+    SCOPED_TRACE(servers);
+    for (const int micros : {100, 1000, 3000}) {
+      SCOPED_TRACE(micros);
+      ExpectReplacements({servers}, absl::Microseconds(micros));
+      ExpectReplacements({servers, "model.mlp.batch_norm=true"},
+                         absl::Microseconds(micros));
+    }
+  }
 }
 
 // Which the tests of the network depend on.
